@@ -1,0 +1,153 @@
+"""The frozen records that travel through the pipeline: what was found, and what was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Scope = Literal["sample", "class", "source", "file", "dataset"]
+Verdict = Literal["pass", "fail", "incomplete"]
+RunStatus = Literal["ok", "inapplicable", "failed"]
+
+SCOPE_KEYS: Mapping[Scope, str | None] = {
+    "sample": "row",
+    "class": "label",
+    "source": "source",
+    "file": "uri",
+    "dataset": None,
+}
+"""The key column of each scope's evidence table; ``dataset`` has one row and no key."""
+
+
+class Severity(StrEnum):
+    """How bad it is to train on what was found; ordered from ``info`` to ``critical``."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order, 0 (info) … 4 (critical)."""
+        return list(Severity).index(self)
+
+
+class Confidence(StrEnum):
+    """How sure the rule is of what it says; ordered from ``low`` to ``high``."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order, 0 (low) … 2 (high)."""
+        return list(Confidence).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was looked at: ``discovered = scanned + refused``; files that are no samples apart."""
+
+    discovered: int
+    scanned: int
+    refused: int
+    by_reason: Mapping[str, int]
+    not_samples: Mapping[str, int] = field(default_factory=dict)
+    """Files that are no samples, counted by kind (``README.md``, ``.csv`` …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What the scanned dataset is, and the fingerprint that binds a report to its content."""
+
+    root: str
+    format: str
+    modality: str
+    n_samples: int
+    n_classes: int
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The network that the features came from; ``accuracy`` is out-of-fold, a fraction."""
+
+    name: str
+    digest: str
+    device: str
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRun:
+    """What became of one detector or check: ``reason`` says why it failed or did not apply."""
+
+    id: str
+    version: str
+    status: RunStatus
+    seconds: float
+    params: Mapping[str, object]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A written judgement over evidence columns (``rules/<ID>-<slug>.toml``).
+
+    ``when`` is an SQL expression over the scope's evidence. For a rule of a wider scope than
+    ``sample``, ``members`` is an SQL expression over the sample evidence that says which samples
+    of the key the finding names. ``score`` (0–1, higher is worse) and ``suggested_label`` are SQL
+    expressions over the sample evidence too, ``reason`` a format string over its columns.
+    """
+
+    id: str
+    slug: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    scope: Scope
+    requires: tuple[str, ...]
+    when: str
+    message: str
+    why: str
+    remedy: str
+    since: str
+    tags: tuple[str, ...]
+    members: str | None = None
+    score: str | None = None
+    suggested_label: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that fired: on which key, for how many samples, on which evidence."""
+
+    rule: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    scope: Scope
+    key: str | None
+    """The class name, source, file; ``None`` for samples and the dataset."""
+    n_samples: int
+    message: str
+    evidence: Mapping[str, float | int | str | bool | None]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSummary:
+    """One line of the report's per-class table."""
+
+    label: int
+    name: str
+    n_samples: int
+    n_flagged: int
+    rules: tuple[str, ...]
