@@ -1,1 +1,8 @@
-"""."""
+"""Detectors: each measures samples from their views, with its own null, and judges nothing."""
+
+from auditor.interfaces import Detector
+
+DETECTORS: tuple[Detector, ...] = ()
+"""Every detector a scan runs, in the order of the report."""
+
+__all__ = ["DETECTORS"]

@@ -1,0 +1,77 @@
+"""What a scan could not see, said in plain words from what this scan did and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from auditor.records import Coverage, DetectorRun, Reference, Scope
+
+MIN_TRIGGERED = 20
+"""The shortcut probe's gate asks for this many samples that share a trigger."""
+
+WEAK_ACCURACY = 0.6
+"""Out-of-fold accuracy of the reference under which its word on single labels means little."""
+
+
+def blind_spots(
+    samples: pl.DataFrame,
+    evidence: Mapping[Scope, pl.DataFrame],
+    covered: Coverage,
+    runs: Sequence[DetectorRun],
+    reference: Reference | None,
+) -> tuple[str, ...]:
+    """Sentences for the report, the most serious first."""
+    spots: list[str] = []
+    if covered.refused:
+        spots.append(
+            f"{covered.refused:,} samples or files were refused: nothing is known of their content."
+        )
+    spots.extend(
+        f"{run.id} {'failed' if run.status == 'failed' else 'did not run'}: {run.reason}"
+        for run in runs
+        if run.status != "ok"
+    )
+    spots.extend(_size_spots(evidence))
+    if reference is not None and reference.accuracy is not None:
+        spots.extend(_reference_spots(reference.accuracy))
+    formats = set(samples["format"].drop_nulls().unique().to_list())
+    if formats & {"GIF", "WEBP", "TIFF"}:
+        spots.append("Only the first frame of animated or multi-page images was looked at.")
+    large = samples.filter((pl.col("width") > 64) & (pl.col("height") > 64)).height
+    if large:
+        spots.append(
+            f"{large:,} images are larger than 64×64 and were judged at reduced size: a trigger "
+            "finer than that, or one that only appears at another scale, may not show."
+        )
+    spots.append(
+        "Warping, sample-specific and adaptive triggers, and clean-label poison made with a "
+        "surrogate network, are not reliably found by the detectors of this version."
+    )
+    return tuple(spots)
+
+
+def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
+    classes = evidence.get("class")
+    if classes is None or "balance_n" not in classes.columns or not classes.height:
+        return []
+    smallest = classes["balance_n"].min()
+    spots = [
+        f"A trigger on fewer than {MIN_TRIGGERED} samples of a class can not be told from chance."
+    ]
+    if isinstance(smallest, int) and smallest < 5 * MIN_TRIGGERED:
+        n = classes.filter(pl.col("balance_n") < 5 * MIN_TRIGGERED).height
+        spots.append(
+            f"{n} classes have fewer than {5 * MIN_TRIGGERED} samples: too few to judge them well."
+        )
+    return spots
+
+
+def _reference_spots(accuracy: float) -> list[str]:
+    if accuracy >= WEAK_ACCURACY:
+        return []
+    return [
+        f"The reference network reaches only {accuracy:.0%} on held-out samples: single wrong "
+        "labels and hidden groups are seen poorly."
+    ]

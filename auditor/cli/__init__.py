@@ -1,0 +1,5 @@
+"""The ``auditor`` command."""
+
+from auditor.cli.commands import app, main
+
+__all__ = ["app", "main"]

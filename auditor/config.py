@@ -1,0 +1,201 @@
+"""One frozen configuration from ``auditor.toml``, ``pyproject.toml``, ``AUDITOR_*`` and arguments."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from auditor.errors import UsageError
+from auditor.records import Confidence, Severity
+
+PROFILES = ("fast", "default")
+"""``fast`` trains no network: checks, duplicates and the training-free detectors only."""
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a scan is asked to do; field names are the keys of the configuration file.
+
+    ``allow_refused`` is a count if an integer, a fraction of the discovered if a float.
+    ``workers`` 0 means one for each CPU.
+    """
+
+    fail_on: Severity = Severity.HIGH
+    min_confidence: Confidence = Confidence.LOW
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allow_refused: int | float = 0
+    image: str | None = None
+    label: str | None = None
+    source: str | None = None
+    model: str = "self"
+    profile: str = "default"
+    device: str = "auto"
+    seed: int = 0
+    workers: int = 0
+    cache_dir: str | None = None
+    no_cache: bool = False
+    offline: bool = True
+
+    @property
+    def n_workers(self) -> int:
+        """Decoding processes to start."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def cache_root(self) -> Path | None:
+        """Where features are kept, or None without a cache."""
+        if self.no_cache:
+            return None
+        return Path(self.cache_dir).expanduser() if self.cache_dir else user_cache_path("auditor")
+
+
+def load_config(
+    dataset: Path,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Merge, weakest first: the file, ``AUDITOR_*`` variables, ``overrides`` that are not None.
+
+    Without ``file``, ``auditor.toml`` or ``[tool.auditor]`` of ``pyproject.toml`` in the current
+    folder is taken — unless it lies inside the dataset, whose wishes are not obeyed.
+
+    Raises:
+        UsageError: a key is unknown or a value does not fit.
+    """
+    values: dict[str, Any] = {}
+    found = file or _find(dataset)
+    if found is not None:
+        values |= _read(found)
+    variables = os.environ if environment is None else environment
+    known = {field.name for field in fields(Config)}
+    for name, value in variables.items():
+        key = name.removeprefix("AUDITOR_").lower()
+        if name.startswith("AUDITOR_") and key in known:
+            values[key] = value
+    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    return _checked(values)
+
+
+def _find(dataset: Path) -> Path | None:
+    here = Path.cwd()
+    inside = here.resolve().is_relative_to(dataset.resolve())
+    own = here / "auditor.toml"
+    if inside:
+        return None
+    if own.is_file():
+        return own
+    project = here / "pyproject.toml"
+    if project.is_file() and "[tool.auditor" in project.read_text("utf-8", "replace"):
+        return project
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"configuration {str(path)!r}: {error.strerror}; check --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"configuration {str(path)!r}: no valid TOML: {error}") from None
+    if path.name == "pyproject.toml":
+        data = data.get("tool", {}).get("auditor", {})
+    known = [field.name for field in fields(Config)]
+    for key in data:
+        if key.replace("-", "_") not in known:
+            close = get_close_matches(key.replace("-", "_"), known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise UsageError(f"configuration {str(path)!r}: unknown key {key!r}; {hint}")
+    return {key.replace("-", "_"): value for key, value in data.items()}
+
+
+def _checked(values: Mapping[str, Any]) -> Config:
+    checked = {key: _convert(key, value) for key, value in values.items()}
+    known = {field.name for field in fields(Config)}
+    for key in checked:
+        if key not in known:
+            close = get_close_matches(key, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"option {key!r}: unknown{hint}")
+    return replace(Config(), **checked)
+
+
+def _convert(key: str, value: Any) -> Any:
+    try:
+        match key:
+            case "fail_on":
+                return Severity(value)
+            case "min_confidence":
+                return Confidence(value)
+            case "select" | "ignore":
+                return _names(value)
+            case "seed" | "workers":
+                return _at_least_zero(int(value))
+            case "allow_refused":
+                return _allowance(value)
+            case "no_cache" | "offline":
+                return _truth(value)
+            case "profile":
+                return _one_of(value, PROFILES)
+            case "device":
+                return _one_of(value, DEVICES)
+            case _:
+                return value if value is None else str(value)
+    except (ValueError, TypeError):
+        raise UsageError(f"option {key!r}: got {value!r}, expected {_expected(key)}") from None
+
+
+def _expected(key: str) -> str:
+    return {
+        "fail_on": "one of " + ", ".join(Severity),
+        "min_confidence": "one of " + ", ".join(Confidence),
+        "profile": "one of " + ", ".join(PROFILES),
+        "device": "one of " + ", ".join(DEVICES),
+        "allow_refused": "a count such as 10 or a fraction such as 0.01",
+        "no_cache": "true or false",
+        "offline": "true or false",
+    }.get(key, "a number of 0 or more")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(str(part) for part in value)
+
+
+def _at_least_zero(value: int) -> int:
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _allowance(value: Any) -> int | float:
+    if isinstance(value, str):
+        value = float(value) if "." in value else int(value)
+    if isinstance(value, bool) or value < 0 or (isinstance(value, float) and value > 1):
+        raise ValueError
+    number: int | float = value
+    return number
+
+
+def _truth(value: Any) -> bool:
+    word = str(value).lower()
+    if word not in {"true", "1", "yes", "false", "0", "no"}:
+        raise ValueError
+    return word in {"true", "1", "yes"}
+
+
+def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError
+    return str(value)

@@ -1,0 +1,250 @@
+"""The isolated worker: reads, hashes, decodes and measures one shard at a time.
+
+Run as ``python -P -m auditor.engines.worker``. It imports neither torch nor polars, takes tasks
+from standard input, answers on standard output, and keeps no state that matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from auditor.engines.wire import PROGRESS, decode_task, write_reply
+from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_view
+from auditor.features.digests import DigestIndex
+from auditor.features.pixels import SIDE, luma
+from auditor.readers import image_folder, metadata, parquet
+from auditor.readers.decode import EXTENSIONS, Decoded, Refusal, decode, prepare, thumbnail
+from auditor.readers.sample import EncodedSample
+from auditor.tables import REPLY, pack_schema
+
+READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError)
+"""What pyarrow raises on malformed files, beside ending the process."""
+
+
+class Clock:
+    """Tells the parent what is in hand, and gives each sample its own CPU time."""
+
+    def __init__(self, page: mmap.mmap, cpu_seconds: int) -> None:
+        self._page = page
+        self._cpu_seconds = cpu_seconds
+        self._steps = 0
+
+    def mark(self, index: int) -> None:
+        """Begin sample ``index``; −1 is work that belongs to no single sample."""
+        self._steps += 1
+        PROGRESS.pack_into(self._page, 0, index, self._steps)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        spent = int(usage.ru_utime + usage.ru_stime)
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + self._cpu_seconds + 1, hard))
+
+
+class Station:
+    """The worker's tools: its clock, the index of stored samples, the open row group."""
+
+    def __init__(self, clock: Clock, index: DigestIndex | None) -> None:
+        self.clock = clock
+        self.index = index
+        self.groups = parquet.GroupReader()
+
+    def ingest(self, task: Mapping[str, Any]) -> pa.Table:
+        """Read a shard once: hash every sample, decode those not stored yet, make their views."""
+        refused: Mapping[str, str] = task["refused"]
+        size = int(task["size"]) if "size" in task else len(task["paths"])
+        if "*" in refused:
+            return _all_refused(size, refused["*"], "the worker ended while reading the shard")
+        self.clock.mark(-1)
+        try:
+            rows, fresh = self._rows(self._samples(task), refused)
+        except (StopIteration, *READ_ERRORS) as error:
+            return _all_refused(size, "unreadable_pages", f"{type(error).__name__}: {error}"[:200])
+        except MemoryError:
+            return _all_refused(size, "memory_limit", "reading the rows asked for too much memory")
+        self.clock.mark(-1)
+        return _reply(rows, fresh)
+
+    def _samples(self, task: Mapping[str, Any]) -> Iterator[EncodedSample]:
+        if task["reader"] == "parquet":
+            return parquet.read(task, self.groups)
+        return image_folder.read(task)
+
+    def _rows(
+        self, samples: Iterator[EncodedSample], refused: Mapping[str, str]
+    ) -> tuple[list[dict[str, Any]], list[tuple[bytes, Decoded]]]:
+        rows: list[dict[str, Any]] = []
+        fresh: list[tuple[bytes, Decoded]] = []
+        places: dict[bytes, int] = {}
+        for index, sample in enumerate(samples):
+            self.clock.mark(index)
+            row = _blank(sample)
+            rows.append(row)
+            if sample.data is None:
+                continue
+            digest = hashlib.sha256(sample.data).digest()
+            row.update(sha256=digest, n_bytes=len(sample.data))
+            if str(index) in refused:
+                row.update(refusal=refused[str(index)], detail="ended its decoding process")
+                continue
+            row["known"] = -1 if self.index is None else self.index.find(digest)
+            if row["known"] >= 0:
+                continue
+            if digest not in places:
+                decoded = decode(sample.data)
+                if isinstance(decoded, Refusal):
+                    row.update(refusal=decoded.reason, detail=decoded.detail)
+                    continue
+                places[digest] = len(fresh)
+                fresh.append((digest, decoded))
+            row["decoded"] = places[digest]
+        return rows, fresh
+
+    def thumbnails(self, task: Mapping[str, Any]) -> pa.Table:
+        """Small JPEGs, made anew from decoded pixels, of the positions ``picks`` of a shard."""
+        picks = set(task["picks"])
+        pictures: list[bytes | None] = []
+        if "*" not in task["refused"]:
+            self.clock.mark(-1)
+            for index, sample in enumerate(self._samples(task)):
+                self.clock.mark(index)
+                if index in picks and str(index) not in task["refused"] and sample.data:
+                    pictures.append(thumbnail(sample.data))
+                elif index in picks:
+                    pictures.append(None)
+        else:
+            pictures = [None] * len(picks)
+        return pa.table({"jpeg": pa.array(pictures, pa.binary())})
+
+
+def _blank(sample: EncodedSample) -> dict[str, Any]:
+    suffix = PurePath(sample.name).suffix.lower()
+    return {
+        "sha256": None, "n_bytes": None, "label": _text(sample.label),
+        "source": _text(sample.source), "promised_format": EXTENSIONS.get(suffix),
+        "refusal": sample.refusal, "detail": _text(sample.detail) or None, "known": -1,
+        "decoded": -1,
+    }  # fmt: skip
+
+
+def _text(value: str | None) -> str | None:
+    """Valid UTF-8 for Arrow."""
+    return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _all_refused(size: int, reason: str, detail: str) -> pa.Table:
+    blank = _blank(EncodedSample(None, reason, detail))
+    return _reply([blank] * size, [])
+
+
+def _reply(rows: list[dict[str, Any]], fresh: list[tuple[bytes, Decoded]]) -> pa.Table:
+    """The rows as one table, with the pack of newly decoded samples in its schema's metadata."""
+    table = pa.Table.from_pylist(rows, schema=REPLY)
+    if not fresh:
+        return table
+    sink = pa.BufferOutputStream()
+    pack = _pack(fresh)
+    with pa.ipc.new_file(sink, pack.schema) as writer:
+        writer.write_table(pack)
+    return table.replace_schema_metadata({b"pack": sink.getvalue().to_pybytes()})
+
+
+def _pack(fresh: list[tuple[bytes, Decoded]]) -> pa.Table:
+    """Views and measures of the newly decoded samples, a batch for each canvas size."""
+    size = len(fresh)
+    pixels = np.empty((size, SIDE, SIDE, 3), np.uint8)
+    texture = np.empty((size, N_FEATURES), np.float32)
+    for side in sorted({decoded.pixels.shape[0] for _, decoded in fresh}):
+        at = [i for i, (_, decoded) in enumerate(fresh) if decoded.pixels.shape[0] == side]
+        canvas = np.stack([fresh[i][1].pixels for i in at])
+        pixels[at] = pixel_view(canvas)
+        texture[at] = texture_view(canvas)
+    light = luma(pixels).reshape(size, -1)
+    schema = pack_schema(pixels[0].size, N_FEATURES)
+    decoded_rows = [decoded for _, decoded in fresh]
+    columns = [
+        pa.array([digest for digest, _ in fresh], pa.binary(32)),
+        pa.array([row.width for row in decoded_rows], pa.uint32()),
+        pa.array([row.height for row in decoded_rows], pa.uint32()),
+        pa.array([row.mode for row in decoded_rows]),
+        pa.array([row.format for row in decoded_rows]),
+        pa.array(perceptual_hash(pixels)),
+        pa.array(light.mean(axis=1)),
+        pa.array(light.std(axis=1)),
+        _fixed(pixels.reshape(size, -1)),
+        _fixed(texture.view(np.uint8)),
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _fixed(rows: np.ndarray) -> pa.Array:
+    """(B, W) uint8 → B fixed-size binaries of W bytes, without a copy a row."""
+    buffer = pa.py_buffer(np.ascontiguousarray(rows))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, buffer])
+
+
+def _structure(load: Callable[[Mapping[str, Any]], pa.Table], task: Mapping[str, Any]) -> pa.Table:
+    """Run a task that looks into one file's structure; a malformed file comes back refused."""
+    if "*" in task["refused"]:
+        return _refusal(task["refused"]["*"], "ended the process that read it")
+    try:
+        return load(task)
+    except READ_ERRORS as error:
+        return _refusal("unreadable_file", f"{type(error).__name__}: {error}"[:200])
+    except MemoryError:
+        return _refusal("memory_limit", "reading its structure asked for too much memory")
+
+
+def _refusal(reason: str, detail: str) -> pa.Table:
+    return pa.table({"refusal": [reason], "detail": [_text(detail)]})
+
+
+def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:
+    """Answer tasks until the parent closes its end."""
+    for line in tasks:
+        task = decode_task(line)
+        station.clock.mark(-1)
+        kind = task["kind"]
+        if kind == "ingest":
+            reply = station.ingest(task)
+        elif kind == "thumbnails":
+            reply = station.thumbnails(task)
+        else:
+            reply = _structure(parquet.describe if kind == "inspect" else metadata.load, task)
+        write_reply(replies, reply)
+
+
+def limit_memory(headroom: int) -> None:
+    """Let the address space grow by ``headroom`` bytes beyond what it is now."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        pages = int(file.read().split()[0])
+    limit = pages * resource.getpagesize() + headroom
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Set the limits up, then serve."""
+    page_fd, memory, cpu_seconds, pixels = (int(value) for value in sys.argv[1:5])
+    known = sys.argv[5]
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not run into the replies
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    prepare(pixels)
+    index = DigestIndex.open(PurePath(known)) if known else None
+    page = mmap.mmap(page_fd, mmap.PAGESIZE)
+    limit_memory(memory)
+    serve(sys.stdin.buffer, replies, Station(Clock(page, cpu_seconds), index))
+
+
+if __name__ == "__main__":
+    main()

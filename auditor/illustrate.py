@@ -1,0 +1,85 @@
+"""What a report shows beside numbers: thumbnails of samples and a map of the features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from auditor.engines import WorkerPool
+from auditor.measure import Bench
+from auditor.readers import Catalog
+
+WORST_PER_GROUP = 12
+"""Flagged samples shown for each pair of class and rules."""
+
+MAX_FLAGGED = 120
+NORMAL_PER_CLASS = 8
+MAX_CLASSES = 12
+
+MapPoints = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def draw_thumbnails(
+    catalog: Catalog, samples: pl.DataFrame, flagged: pl.DataFrame, pool: WorkerPool
+) -> Mapping[int, bytes]:
+    """JPEGs, made anew in isolated workers, of the worst samples and some of their classmates."""
+    rows = _chosen(samples, flagged)
+    pictures: dict[int, bytes] = {}
+    tasks, wanted = [], []
+    start = 0
+    for shard in catalog.shards:
+        stop = start + shard.known.height
+        picks = [row - start for row in rows if start <= row < stop]
+        if picks:
+            tasks.append({**shard.task, "kind": "thumbnails", "picks": picks})
+            wanted.append([start + pick for pick in picks])
+        start = stop
+    for keys, table in zip(wanted, pool.imap(tasks), strict=True):
+        for key, jpeg in zip(keys, table["jpeg"].to_pylist(), strict=False):
+            if jpeg is not None:
+                pictures[key] = jpeg
+    return pictures
+
+
+def _chosen(samples: pl.DataFrame, flagged: pl.DataFrame) -> list[int]:
+    """Row ids: the worst of each group, then unflagged samples of the classes concerned."""
+    scanned = samples.filter(pl.col("status") == "scanned")
+    shown = flagged.join(scanned.select("row"), on="row", how="semi", maintain_order="left")
+    worst = (
+        shown.with_columns(group=pl.col("rules").list.first())
+        .group_by("group", "class_name", maintain_order=True)
+        .head(WORST_PER_GROUP)
+        .head(MAX_FLAGGED)
+    )
+    classes = worst["label"].drop_nulls().unique(maintain_order=True).head(MAX_CLASSES)
+    normal = (
+        scanned.join(flagged.select("row"), on="row", how="anti", maintain_order="left")
+        .filter(pl.col("label").is_in(classes.implode()))
+        .group_by("label", maintain_order=True)
+        .head(NORMAL_PER_CLASS)
+    )
+    return sorted({*worst["row"].to_list(), *normal["row"].to_list()})
+
+
+def draw_map(bench: Bench, samples: pl.DataFrame, flagged: pl.DataFrame) -> MapPoints | None:
+    """(rows, x, y) of a UMAP of the features, kept with the dataset; None for tiny datasets."""
+    scanned = samples.filter(pl.col("status") == "scanned")["row"].to_numpy()
+    if len(scanned) < 50 or "probabilities" not in bench.views:
+        return None
+    marked = np.flatnonzero(np.isin(scanned, flagged["row"].to_numpy()))
+    digest = hashlib.sha256(marked.tobytes() + bench.reference.encode()).hexdigest()[:16]
+    kept = bench.folder / f"map-{bench.seed}-{digest}.npy"
+    if kept.exists():
+        table = np.load(kept, allow_pickle=False)
+    else:
+        from auditor.features.map import umap_map
+
+        # The two folds' networks have different penultimate spaces, but the same K outputs.
+        features = np.log(np.asarray(bench.views["probabilities"]) + 1e-6)
+        index, x, y = umap_map(features, marked, bench.seed)
+        table = np.stack([scanned[index].astype(np.float64), x, y])
+        np.save(kept, table, allow_pickle=False)
+    return table[0].astype(np.uint64), table[1], table[2]

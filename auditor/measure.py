@@ -1,0 +1,172 @@
+"""Run checks and detectors over a ledger, keep what they measured, record what became of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from polars.exceptions import PanicException
+
+from auditor.features.store import write_atomically
+from auditor.ingest import Ledger
+from auditor.interfaces import Check, Detector, Evidence, InapplicableError, Material, Progress
+from auditor.records import SCOPE_KEYS, DetectorRun, RunStatus, Scope
+from auditor.tables import check_evidence
+
+DUPLICATE_COLUMNS = ("duplicates_of", "near_duplicates_of")
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Evidence collected so far, a table a scope, and one record a detector."""
+
+    samples: pl.DataFrame
+    evidence: dict[Scope, pl.DataFrame] = field(default_factory=dict)
+    runs: list[DetectorRun] = field(default_factory=list)
+
+    def absorb(self, evidence: Evidence) -> None:
+        """Join new evidence to what is there."""
+        for scope, frame in evidence.items():
+            key = SCOPE_KEYS[scope]
+            if scope == "sample":
+                self.samples = self.samples.join(frame, on="row", how="left", maintain_order="left")
+            elif scope not in self.evidence:
+                self.evidence[scope] = frame.sort(key) if key else frame
+            elif key is None:
+                self.evidence[scope] = pl.concat([self.evidence[scope], frame], how="horizontal")
+            else:
+                joined = self.evidence[scope].join(frame, on=key, how="full", coalesce=True)
+                self.evidence[scope] = joined.sort(key)
+
+
+def run_checks(checks: Sequence[Check], ledger: Ledger, into: Measurements) -> None:
+    """Measure the ledger with every check."""
+    for check in checks:
+        _attempt(
+            check.id, check.version, {}, into, lambda c=check: c.run(ledger.samples, ledger.views)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the detectors of one scan share: the views, where results are kept, the seed."""
+
+    ledger: Ledger
+    views: Mapping[str, np.ndarray]
+    absent: str
+    """Why views that a detector needs may be missing, in plain words."""
+    folder: Path
+    reference: str
+    seed: int
+
+
+def run_detector(detector: Detector, bench: Bench, into: Measurements, progress: Progress) -> None:
+    """Measure with one detector, or take what an earlier scan of the same dataset kept."""
+    key = _memo_key(detector, bench)
+    memo = bench.folder / "evidence" / f"{detector.id}-{key}"
+
+    def measure() -> Evidence:
+        kept = _recall(memo)
+        if kept is not None:
+            return kept
+        material = _material(detector, bench, into, progress)
+        evidence = detector.run(material)
+        check_evidence(detector.id, evidence)
+        _keep(memo, evidence)
+        return evidence
+
+    _attempt(detector.id, detector.version, detector.params, into, measure)
+
+
+def _attempt(
+    identifier: str,
+    version: str,
+    params: Mapping[str, object],
+    into: Measurements,
+    measure: Callable[[], Evidence],
+) -> None:
+    """The one place where any error is caught: a broken detector must not cost the others."""
+    status: RunStatus = "ok"
+    reason: str | None = None
+    started = time.perf_counter()
+    try:
+        evidence = measure()
+    except InapplicableError as error:
+        status, reason = "inapplicable", str(error)
+    except (Exception, PanicException) as error:  # noqa: BLE001 - recorded, and no plain pass
+        status, reason = "failed", f"{type(error).__name__}: {error}"
+    else:
+        into.absorb(evidence)
+    seconds = time.perf_counter() - started
+    into.runs.append(DetectorRun(identifier, version, status, seconds, params, reason))
+
+
+def _material(
+    detector: Detector, bench: Bench, into: Measurements, progress: Progress
+) -> Material:
+    scanned = into.samples.filter(pl.col("status") == "scanned")
+    labels = scanned["label"].fill_null(-1).to_numpy()
+    rows = scanned["row"].to_numpy()
+    if not len(rows):
+        raise InapplicableError("no sample could be read")
+    if "labels" in detector.needs and len(np.unique(labels[labels >= 0])) < 2:
+        raise InapplicableError("needs labels of at least two classes")
+    missing = sorted(detector.needs - {"labels"} - set(bench.views))
+    if missing:
+        raise InapplicableError(f"needs {', '.join(missing)}: {bench.absent}")
+    return Material(
+        rows=rows,
+        labels=labels,
+        n_classes=len(bench.ledger.class_names),
+        views=bench.views,
+        duplicate_of=_duplicate_of(scanned, rows),
+        generator=_generator(bench.seed, detector.id),
+        progress=progress,
+    )
+
+
+def _duplicate_of(scanned: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """(N,) int64 position of each sample's first copy, or −1."""
+    columns = [name for name in DUPLICATE_COLUMNS if name in scanned.columns]
+    if not columns:
+        return np.full(len(rows), -1, np.int64)
+    first = scanned.select(pl.coalesce(columns).cast(pl.Int64).fill_null(-1)).to_series().to_numpy()
+    place = np.searchsorted(rows, np.maximum(first, 0).astype(np.uint64))
+    result: np.ndarray = np.where(first < 0, -1, place).astype(np.int64)
+    return result
+
+
+def _generator(seed: int, identifier: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}:{identifier}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _memo_key(detector: Detector, bench: Bench) -> str:
+    parts = {
+        "version": detector.version,
+        "params": {name: str(value) for name, value in sorted(detector.params.items())},
+        "seed": bench.seed,
+        "reference": bench.reference,
+        "views": sorted(bench.views),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _recall(memo: Path) -> Evidence | None:
+    if not (memo / "done").exists():
+        return None
+    return {scope: pl.read_parquet(memo / f"{scope}.parquet") for scope in SCOPE_KEYS
+            if (memo / f"{scope}.parquet").exists()}  # fmt: skip
+
+
+def _keep(memo: Path, evidence: Evidence) -> None:
+    memo.mkdir(parents=True, exist_ok=True)
+    for scope, frame in evidence.items():
+        frame.write_parquet(memo / f"{scope}.parquet")
+    write_atomically(memo / "done", b"")

@@ -1,0 +1,326 @@
+"""`auditor poison`: writes a poisoned copy of a dataset, with truth and recipe beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from auditor import __version__
+from auditor.attacks.copying import Edits, Layout, Placed
+from auditor.attacks.encoding import Encoding, estimate_encoding
+from auditor.attacks.folder_copy import open_folder
+from auditor.attacks.parquet_copy import SUFFIXES, open_parquet, parquet_files
+from auditor.attacks.planning import find_attack, find_class, recipe_params, typed_params
+from auditor.attacks.rewriting import Job, attack_key, rewritten, thumbnails
+from auditor.errors import NothingToScanError, UsageError
+from auditor.interfaces import (
+    Attack,
+    AttackMaterial,
+    AttackRequest,
+    PoisonPlan,
+    Progress,
+    Selection,
+)
+
+TRUTH_SCHEMA = {
+    "uri": pl.String,
+    "record": pl.Int64,
+    "poisoned": pl.Boolean,
+    "attack": pl.String,
+    "original_label": pl.String,
+}
+
+PROBES = 4
+PROBE_SAMPLES = 16
+"""The encoding is estimated from 4 × 16 samples: few, spread, and in few row groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonResult:
+    """What was written: ``n_poisoned`` samples of ``n_samples``, ``n_cover`` more to hide them.
+
+    ``n_added`` of the poisoned are new samples. ``unreadable`` names (``uri`` or ``uri#record``)
+    the samples that could not be decoded and were copied as they are.
+    """
+
+    out: Path
+    truth: Path
+    recipe: Path
+    attack: str
+    target: str | None
+    n_samples: int
+    n_poisoned: int
+    n_cover: int
+    n_added: int
+    unreadable: tuple[str, ...]
+
+
+def poison(plan: PoisonPlan, progress: Progress | None = None) -> PoisonResult:
+    """Copy a dataset, re-encode every image alike, and poison round(rate·N) samples.
+
+    Args:
+        plan: what to do. The dataset is only read.
+        progress: called with (samples written, samples to write).
+
+    Returns:
+        Where the copy, ``OUT.truth.parquet`` and ``OUT.recipe.json`` are. The truth has one row a
+        sample of the copy; a cover sample is not ``poisoned`` but names its ``attack``.
+
+    Raises:
+        UsageError: the plan does not fit the dataset, or OUT can not be written safely.
+        NothingToScanError: the dataset holds no images.
+    """
+    attack = find_attack(plan.attack)
+    params = typed_params(attack, plan.params)
+    if not 0 <= plan.rate <= 1:
+        raise UsageError(
+            f"--rate: got {plan.rate:g}, expected a fraction between 0 and 1 of all samples; "
+            "1 % is --rate 0.01"
+        )
+    out = _checked_out(plan)
+    layout = _opened(plan)
+    encoding = estimate_encoding(d for d in layout.fetch(_probe_rows(len(layout.labels))) if d)
+    unreadable: frozenset[int] = frozenset()
+    while True:
+        job = _decided(plan, attack, params, layout, encoding, unreadable)
+        edits = _edits(plan, layout, job.selection)
+        n_samples = len(layout.labels) + int(job.selection.added.sum())
+        with _partial(out) as partial:
+            copy, name = _inside(plan, out, partial)
+            blocks = rewritten(job, layout.read(edits), n_samples, progress)
+            placed = layout.write(copy, name, edits, blocks)
+            if not _touched(job.selection) & job.unreadable:
+                return _finished(plan, layout, job, placed, partial, out)
+        # A chosen sample can not be decoded, so its poison is lost: choose among the others.
+        unreadable = unreadable | job.unreadable
+
+
+def _opened(plan: PoisonPlan) -> Layout:
+    if not plan.dataset.exists():
+        raise UsageError(f"{plan.dataset}: no such file or folder; expected a dataset")
+    if parquet_files(plan.dataset):
+        layout = open_parquet(plan.dataset, plan.image, plan.label, plan.source)
+    elif plan.dataset.is_dir():
+        layout = open_folder(plan.dataset, plan.label, plan.source)
+    else:
+        raise NothingToScanError(
+            f"{plan.dataset}: not a Parquet file; expected a Parquet file, a folder of them, or an "
+            "image folder"
+        )
+    if not len(layout.labels):
+        raise NothingToScanError(
+            f"{plan.dataset}: found no images; expected class folders of JPEG, PNG, WebP, GIF, BMP "
+            "or TIFF files, or Parquet files with an image column"
+        )
+    return layout
+
+
+def _checked_out(plan: PoisonPlan) -> Path:
+    """OUT, absolute, if writing there can destroy nothing."""
+    out, dataset = plan.out.resolve(), plan.dataset.resolve()
+    if out == dataset or dataset in out.parents or out in dataset.parents:
+        raise UsageError(
+            f"{plan.out}: lies in the dataset {plan.dataset} or holds it; the dataset is never "
+            "written to; choose a folder elsewhere"
+        )
+    for path in (out, _beside(out, "truth.parquet"), _beside(out, "recipe.json")):
+        if path.exists() and not (path == out and path.is_dir() and not any(path.iterdir())):
+            raise UsageError(
+                f"{path}: exists already; expected a new place to write to; choose another OUT or "
+                "remove it first"
+            )
+    return out
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    return out.with_name(f"{out.name}.{suffix}")
+
+
+def _inside(plan: PoisonPlan, out: Path, partial: Path) -> tuple[Path, str]:
+    """Where to write the copy, and its uri: a single file stays one, in a folder unless OUT is."""
+    if plan.dataset.is_dir():
+        partial.mkdir(parents=True)
+        return partial, ""
+    if out.suffix.lower() in SUFFIXES:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        return partial, out.name
+    partial.mkdir(parents=True)
+    name = plan.dataset.name
+    if Path(name).suffix.lower() not in SUFFIXES:
+        name += ".parquet"
+    return partial / name, name
+
+
+@contextmanager
+def _partial(out: Path) -> Iterator[Path]:
+    """A sibling to write into; whatever of it is left in the end is removed."""
+    path = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        yield path
+    finally:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _probe_rows(n: int) -> np.ndarray:
+    starts = np.linspace(0, max(0, n - PROBE_SAMPLES), PROBES).astype(np.int64)
+    return np.unique(np.minimum(starts[:, None] + np.arange(PROBE_SAMPLES), n - 1))
+
+
+def _decided(
+    plan: PoisonPlan,
+    attack: Attack,
+    params: dict[str, object],
+    layout: Layout,
+    encoding: Encoding,
+    unreadable: frozenset[int],
+) -> Job:
+    """Choose the rows and prepare the attack's material, each from its own random stream."""
+    labels = layout.labels.copy()
+    labels[list(unreadable)] = -1
+    request = AttackRequest(
+        labels=labels,
+        n_classes=len(layout.class_names),
+        rate=plan.rate,
+        target=find_class(layout.class_names, plan.target, "--target"),
+        source_class=find_class(layout.class_names, plan.source_class, "--source-class"),
+        params=params,
+        sources=layout.sources,
+        images=lambda rows, side: thumbnails(layout, rows, side, plan.workers),
+    )
+    key = attack_key(attack.id)
+    selection = attack.choose(request, np.random.default_rng([plan.seed, key, 3]))
+    material = AttackMaterial({})
+    if attack.prepare is not None and len(selection.rows):
+        material = attack.prepare(request, selection, np.random.default_rng([plan.seed, key, 4]))
+    entries = np.flatnonzero(selection.donors != selection.rows)
+    gifts = layout.fetch(selection.donors[entries])
+    donated = {int(e): d for e, d in zip(entries, gifts, strict=True) if d is not None}
+    return Job(
+        attack,
+        params,
+        selection,
+        material,
+        layout.labels,
+        encoding,
+        plan.seed,
+        plan.workers,
+        donated,
+    )
+
+
+def _edits(plan: PoisonPlan, layout: Layout, selection: Selection) -> Edits:
+    labels = layout.labels.copy()
+    entry = np.full(len(labels), -1, dtype=np.int64)
+    here = np.flatnonzero(~selection.added)
+    labels[selection.rows[here]] = selection.labels[here]
+    entry[selection.rows[here]] = here
+    added: dict[int, list[int]] = {}
+    for e in np.flatnonzero(selection.added).tolist():
+        added.setdefault(int(selection.rows[e]), []).append(e)
+    new_labels = {e: int(selection.labels[e]) for es in added.values() for e in es}
+    return Edits(labels, entry, added, new_labels, plan.seed)
+
+
+def _touched(selection: Selection) -> set[int]:
+    return set(selection.rows.tolist()) | set(selection.donors.tolist())
+
+
+def _finished(
+    plan: PoisonPlan, layout: Layout, job: Job, placed: Placed, partial: Path, out: Path
+) -> PoisonResult:
+    """Write truth and recipe, and put everything in its place."""
+    chosen = job.selection
+    where = [
+        uri if record is None else f"{uri}#{record}"
+        for uri, record, row in zip(placed.uris, placed.records, placed.rows, strict=True)
+        if row in job.unreadable
+    ]
+    result = PoisonResult(
+        out=plan.out,
+        truth=_beside(plan.out, "truth.parquet"),
+        recipe=_beside(plan.out, "recipe.json"),
+        attack=job.attack.id,
+        target=plan.target,
+        n_samples=len(placed.uris),
+        n_poisoned=int((~chosen.cover).sum()),
+        n_cover=int(chosen.cover.sum()),
+        n_added=int(chosen.added.sum()),
+        unreadable=tuple(where),
+    )
+    recipe = _recipe(plan, layout, job, placed, result)
+    truth_partial, recipe_partial = (
+        partial.with_name(partial.name + ".t"),
+        partial.with_name(partial.name + ".r"),
+    )
+    try:
+        truth_frame(job.attack.id, chosen, layout, placed).write_parquet(truth_partial)
+        recipe_partial.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n")
+        if out.is_dir():
+            out.rmdir()
+        partial.rename(out)
+        truth_partial.rename(_beside(out, "truth.parquet"))
+        recipe_partial.rename(_beside(out, "recipe.json"))
+    finally:
+        truth_partial.unlink(missing_ok=True)
+        recipe_partial.unlink(missing_ok=True)
+    return result
+
+
+def truth_frame(
+    attack_id: str, selection: Selection, layout: Layout, placed: Placed
+) -> pl.DataFrame:
+    """The truth: one row a sample of the copy, in its order (`TRUTH_SCHEMA`)."""
+    entries = np.array(placed.entries, dtype=np.int64)
+    touched = entries >= 0
+    cover = np.zeros(len(entries), dtype=bool)
+    cover[touched] = selection.cover[entries[touched]]
+    names = [layout.class_names[k] if k >= 0 else None for k in layout.labels.tolist()]
+    return pl.DataFrame(
+        {
+            "uri": placed.uris,
+            "record": placed.records,
+            "poisoned": touched & ~cover,
+            "attack": [attack_id if t else None for t in touched.tolist()],
+            "original_label": [names[row] for row in placed.rows],
+        },
+        schema=TRUTH_SCHEMA,
+    ).sort("uri", "record")
+
+
+def _recipe(
+    plan: PoisonPlan, layout: Layout, job: Job, placed: Placed, result: PoisonResult
+) -> Mapping[str, object]:
+    """Everything needed to make the same copy again."""
+    return {
+        "auditor": __version__,
+        "dataset": str(plan.dataset),
+        "layout": layout.kind,
+        "attack": job.attack.id,
+        "title": job.attack.title,
+        "kind": job.attack.kind,
+        "citation": job.attack.citation,
+        "deviations": job.attack.deviations,
+        "params": recipe_params(job.attack, plan.params),
+        "rate": plan.rate,
+        "target": plan.target,
+        "source_class": plan.source_class,
+        "seed": plan.seed,
+        "n_samples": result.n_samples,
+        "n_poisoned": result.n_poisoned,
+        "n_cover": result.n_cover,
+        "n_added": result.n_added,
+        "encoding": asdict(job.encoding),
+        "unreadable": list(result.unreadable),
+        "moved": placed.moved,
+    }

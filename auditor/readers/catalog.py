@@ -1,0 +1,75 @@
+"""What a reader says of a dataset before a byte of a sample is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+FileEntry = tuple[str, str]
+"""(uri: POSIX path relative to the root in valid UTF-8, path: as the file system spells it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns a user named; None means: detect it."""
+
+    image: str | None = None
+    label: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A sample or file that can not be read, known before decoding."""
+
+    uri: str
+    reason: str
+    detail: str = ""
+    label: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A piece of work for one worker, and what the listing already knows of its samples.
+
+    Attributes:
+        task: the worker's task (JSON): how to read the shard's samples, in order.
+        known: one row a sample, in the same order: ``uri, record, label, split, source``;
+            ``label`` and ``source`` are null where the worker reads them from the file.
+    """
+
+    task: Mapping[str, Any]
+    known: pl.DataFrame
+
+
+KNOWN_SCHEMA = {
+    "uri": pl.String,
+    "record": pl.UInt64,
+    "label": pl.String,
+    "split": pl.String,
+    "source": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that a dataset holds: shards to read, files refused, files that are no samples.
+
+    ``class_names`` is the declared order of the classes, or empty where names are the samples' own.
+    """
+
+    format: str
+    shards: tuple[Shard, ...]
+    refused: tuple[Refused, ...]
+    not_samples: Mapping[str, int]
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_samples(self) -> int:
+        """Samples to read; refused ones are counted in ``refused``."""
+        return sum(shard.known.height for shard in self.shards)

@@ -1,0 +1,232 @@
+"""Turn one sample's encoded bytes into pixels, or into a named refusal.
+
+Runs inside an isolated worker. Only the six formats below are ever tried, from memory and never
+from a path; the header's size is checked before a pixel is decoded; every warning of the decoder
+refuses the sample, because a decoder that has doubts about a file has met what it was not made
+for.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+PLUGINS = (
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+    GifImagePlugin,
+    BmpImagePlugin,
+    TiffImagePlugin,
+)
+"""Imported one by one, so that Pillow never loads the plugins of its other formats."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+EXTENSIONS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
+    ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".dib": "BMP", ".tif": "TIFF",
+    ".tiff": "TIFF",
+}  # fmt: skip
+"""What a file's name promises."""
+
+UNSUPPORTED_EXTENSIONS = frozenset(
+    ".apng .avif .avifs .blp .bufr .cur .dcm .dcx .dds .dng .emf .eps .exr .fit .fits .flc .fli "
+    ".ftex .ftu .gbr .grib .hdf .hdr .heic .heif .icb .icns .ico .im .iim .j2c .j2k .jng .jp2 "
+    ".jpc .jpf .jpx .jxl .mic .mng .mpo .msp .nef .palm .pbm .pcd .pcx .pfm .pgm .pic .pict .pixar "
+    ".pnm .ppm .psd .ps .pxr .qoi .ras .raw .rgb .rgba .sgi .spi .spider .svg .tga .vda .vst .vtf "
+    ".wal .wmf .xbm .xpm .xvthumb".split()
+)
+"""Images all the same: named as refused, not passed over as no samples."""
+
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    AssertionError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,
+)
+"""What Pillow's six plugins raise on malformed input; anything else ends the worker, which names
+the sample too."""
+
+CANVAS = 64
+"""Pixels of the larger view's side: twice the 32×32 view, so that texture statistics see detail
+that averaging to 32×32 removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One decoded sample.
+
+    Attributes:
+        pixels: (S, S, 3) uint8, 0–255, with S = 32 for an image whose shorter side is below 64,
+            else 64. The whole image is squeezed, not cropped: triggers sit in corners.
+        width, height: pixels of the image as its header says, before any reduction.
+        mode: Pillow's mode of the stored image (``RGB``, ``L``, ``P`` …).
+        format: one of `FORMATS`.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    mode: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a sample could not be read: a stable reason code and the decoder's own words."""
+
+    reason: str
+    detail: str = ""
+
+
+def prepare(max_pixels: int) -> None:
+    """Set Pillow up for hostile input; call once in the process that decodes."""
+    for plugin in PLUGINS:
+        assert plugin.__name__
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    PngImagePlugin.MAX_TEXT_MEMORY = 1 << 20
+    for kind in (UserWarning, RuntimeWarning, Image.DecompressionBombWarning):
+        warnings.simplefilter("error", kind)
+
+
+def decode(data: bytes) -> Decoded | Refusal:
+    """Decode the first frame of an image, at reduced size where the views need no more."""
+    if not data:
+        return Refusal("empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _decode(image)
+    except MemoryError:
+        return Refusal("memory_limit", "decoding asked for more memory than a sample may use")
+    except Image.UnidentifiedImageError:
+        return Refusal("not_an_image", f"starts with {data[:8]!r}")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return Refusal("too_many_pixels", str(error))
+    except DECODE_ERRORS as error:
+        return Refusal(_reason(error), f"{type(error).__name__}: {error}"[:200])
+
+
+def _decode(image: Image.Image) -> Decoded | Refusal:
+    width, height, mode = image.width, image.height, image.mode
+    cap = Image.MAX_IMAGE_PIXELS
+    if cap is not None and width * height > cap:
+        return Refusal("too_many_pixels", f"header says {width}×{height}, limit is {cap:,} pixels")
+    if width == 0 or height == 0:
+        return Refusal("no_pixels", f"header says {width}×{height}")
+    name = "JPEG" if image.format == "MPO" else str(image.format)
+    if name == "JPEG" and min(width, height) >= 2 * CANVAS:
+        image.draft(None, (CANVAS, CANVAS))  # libjpeg decodes at 1/2, 1/4 or 1/8, never below
+    side = CANVAS if min(width, height) >= CANVAS else CANVAS // 2
+    return Decoded(_canvas(image, side), width, height, mode, name)
+
+
+def _canvas(image: Image.Image, side: int) -> np.ndarray:
+    """(side, side, 3) uint8: transparency over black, 16-bit and float scaled to 0–255."""
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        flat = image.convert("RGBA")
+        ground = Image.new("RGBA", flat.size, (0, 0, 0, 255))
+        rgb = Image.alpha_composite(ground, flat).convert("RGB")
+    elif image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        rgb = _deep_to_rgb(np.asarray(image, dtype=np.float64))
+    else:
+        rgb = image.convert("RGB")
+    if rgb.size != (side, side):
+        shrinks = min(rgb.size) >= side
+        filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        rgb = rgb.resize((side, side), filter_)
+    return np.asarray(rgb)
+
+
+def _deep_to_rgb(values: np.ndarray) -> Image.Image:
+    """Map a 16-bit, 32-bit or float image to 8 bits: by 1/257 if it fits 16 bits, else by range."""
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if 0 <= low and high <= 1 and not np.all(values == np.rint(values)):
+        scaled = values * 255.0
+    elif 0 <= low and high <= 65535:
+        scaled = values / 257.0 if high > 255 else values
+    else:
+        scaled = (values - low) * (255.0 / max(high - low, 1e-12))
+    return Image.fromarray(np.rint(scaled).astype(np.uint8), mode=None).convert("RGB")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Warning):
+        return "decoder_warning"
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return "truncated"
+    return "corrupt"
+
+
+def sniff(head: bytes) -> str | None:
+    """The supported format that a file's first 16 bytes announce, or None."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:6] in {b"GIF87a", b"GIF89a"}:
+        return "GIF"
+    if head[:4] in {b"II*\x00", b"MM\x00*"}:
+        return "TIFF"
+    # A BMP starts with the letters BM, as much else does: ask for its reserved zero bytes too.
+    if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00":
+        return "BMP"
+    return None
+
+
+def thumbnail(data: bytes, side: int = 96) -> bytes | None:
+    """A JPEG made anew from decoded pixels: nothing of the original bytes survives."""
+    decoded = decode_full(data, side)
+    if decoded is None:
+        return None
+    out = io.BytesIO()
+    Image.fromarray(decoded).save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def decode_full(data: bytes, side: int) -> np.ndarray | None:
+    """(h, w, 3) uint8 with the longer side at most ``side``, the aspect kept; None if refused."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            cap = Image.MAX_IMAGE_PIXELS
+            if cap is not None and image.width * image.height > cap:
+                return None
+            if image.format == "JPEG":
+                image.draft("RGB", (side, side))
+            rgb = image.convert("RGB")
+            rgb.thumbnail((side, side), Image.Resampling.BOX)
+            return np.asarray(rgb)
+    except (MemoryError, *DECODE_ERRORS):
+        return None

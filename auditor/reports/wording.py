@@ -1,0 +1,195 @@
+"""What a report says in words: the verdict's reason, the findings' order, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from auditor.records import ClassSummary, Finding, Severity
+from auditor.report import Report
+from auditor.reports.text import count, percent, plain, prose, shorten
+
+VERDICT_WORDS = {"pass": "PASS", "fail": "FAIL", "incomplete": "INCOMPLETE"}
+
+FLAGGED_FILE = "flagged.parquet"
+EVIDENCE_FILE = "evidence.parquet"
+HTML_FILE = "report.html"
+JSON_FILE = "report.json"
+
+_WORST_PER_RULE = 3
+"""Samples that each rule is sure to show before the list is filled by score alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do next, and the command or file that does it."""
+
+    advice: str
+    command: str
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings worst first; ties by rule, then by how many samples, then by key."""
+    return sorted(
+        findings,
+        key=lambda f: (
+            -f.severity.rank,
+            -f.confidence.rank,
+            f.rule,
+            -f.n_samples,
+            f.key or "",
+            f.message,
+        ),
+    )
+
+
+def failing(report: Report) -> list[Finding]:
+    """The findings that make the verdict a fail: those at or above ``fail_on``."""
+    if report.fail_on not in set(Severity):
+        return []
+    threshold = Severity(report.fail_on).rank
+    return [f for f in ordered(report.findings) if f.severity.rank >= threshold]
+
+
+def place(finding: Finding) -> str:
+    """Name what a finding is about: ``class airplane``, ``source x``, or nothing."""
+    if finding.key is None:
+        return ""
+    return f"{'' if finding.scope == 'sample' else finding.scope + ' '}{plain(finding.key)}"
+
+
+def tally(findings: Sequence[Finding]) -> list[tuple[Severity, int]]:
+    """Count findings by severity, worst first, without those that have none."""
+    counts = [(s, sum(f.severity is s for f in findings)) for s in reversed(Severity)]
+    return [(severity, number) for severity, number in counts if number]
+
+
+def reason(report: Report) -> str:
+    """Say in one plain sentence or two why the verdict is what it is."""
+    gaps = _gaps(report)
+    if report.verdict == "incomplete":
+        said = " and ".join(gaps) if gaps else "part of the dataset was not examined"
+        others = f" {_lesser(report)}" if report.findings else ""
+        return f"This dataset can not be passed: {said}.{others}"
+    if report.verdict == "fail":
+        also = f" Also incomplete: {' and '.join(gaps)}." if gaps else ""
+        return f"{_worst(report)}{also}"
+    examined = (
+        f"Nothing at or above {report.fail_on} in {count(report.coverage.scanned, 'sample')}."
+    )
+    lesser = f" {_lesser(report)}" if report.findings else ""
+    allowed = f" As allowed, {' and '.join(gaps)}." if gaps else ""
+    return f"{examined}{lesser}{allowed}"
+
+
+def _worst(report: Report) -> str:
+    bad = failing(report) or ordered(report.findings)
+    if not bad:
+        return "A finding at or above the limit."
+    first = bad[0]
+    where = shorten(place(first), 60)
+    title = prose(first.title).rstrip(".")
+    about = f" ({where})" if where else ""
+    more = f", and {count(len(bad) - 1, 'more finding')}" if len(bad) > 1 else ""
+    share = ""
+    if report.n_flagged:
+        of = count(report.coverage.scanned, "sample")
+        share = f" {count(report.n_flagged)} of {of} flagged"
+        share += f" ({percent(report.n_flagged, report.coverage.scanned)})."
+    return f"{title}{about}{more}.{share}"
+
+
+def _lesser(report: Report) -> str:
+    return f"{count(len(report.findings), 'finding')} to look at below."
+
+
+def _gaps(report: Report) -> list[str]:
+    gaps = []
+    if report.coverage.refused:
+        of = count(report.coverage.discovered, "sample")
+        gaps.append(f"{count(report.coverage.refused)} of {of} could not be read")
+    failed = [plain(run.id) for run in report.detectors if run.status == "failed"]
+    if failed:
+        noun = "detector" if len(failed) == 1 else "detectors"
+        gaps.append(f"{noun} {', '.join(failed)} failed")
+    return gaps
+
+
+def title(report: Report) -> str:
+    """The dataset's root as a reader knows it, safe to show."""
+    return plain(report.dataset.root)
+
+
+def busiest(classes: Sequence[ClassSummary], limit: int) -> list[ClassSummary]:
+    """The classes with most flagged samples, in the dataset's own order where all fit."""
+    if len(classes) <= limit:
+        return list(classes)
+    worst = sorted(classes, key=lambda c: (-c.n_flagged, -c.n_samples, c.label))
+    return worst[:limit]
+
+
+def worst_samples(flagged: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Choose samples to show: the worst, with each rule represented, in the order of the list."""
+    if flagged.height <= limit:
+        return flagged
+    numbered = flagged.with_row_index("_at").with_columns(
+        pl.int_range(pl.len()).over(pl.col("rules").list.first()).alias("_turn")
+    )
+    first = (
+        pl.when(pl.col("_turn") < _WORST_PER_RULE).then(pl.col("_turn")).otherwise(_WORST_PER_RULE)
+    )
+    return numbered.sort(first, "_at").head(limit).sort("_at").drop("_at", "_turn")
+
+
+def suggested_name(suggested: object, class_names: Sequence[str]) -> str:
+    """Name the class a detector would have given, from its label or its name; empty if none."""
+    if suggested is None:
+        return ""
+    if isinstance(suggested, int) and 0 <= suggested < len(class_names):
+        return plain(class_names[suggested])
+    return plain(str(suggested))
+
+
+def members(flagged: pl.DataFrame, finding: Finding) -> pl.DataFrame:
+    """The flagged samples that a finding names, worst first."""
+    chosen = pl.col("rules").list.contains(finding.rule)
+    if finding.scope == "class" and finding.key is not None:
+        chosen &= pl.col("class_name") == pl.lit(finding.key)
+    if finding.scope == "file" and finding.key is not None:
+        chosen &= pl.col("uri") == pl.lit(finding.key)
+    return flagged.filter(chosen)
+
+
+def next_steps(report: Report, folder: Path | None) -> list[Step]:
+    """What a reader should do now, with commands that can be pasted.
+
+    Args:
+        report: the result of a scan.
+        folder: where the report was saved, or None where it was not.
+    """
+    steps = []
+    rules = list(dict.fromkeys(f.rule for f in ordered(report.findings)))
+    if folder is not None and (report.findings or report.coverage.refused):
+        steps.append(Step("See the evidence", _path(folder / HTML_FILE)))
+    if rules:
+        steps.append(Step("Why it matters", f"auditor explain {plain(rules[0])}"))
+    if folder is not None and report.n_flagged:
+        steps.append(Step("Every flagged sample", _path(folder / FLAGGED_FILE)))
+    if folder is not None and report.coverage.refused:
+        steps.append(Step("Every refused sample", _path(folder / EVIDENCE_FILE)))
+    if report.verdict == "incomplete" and report.coverage.refused:
+        again = f"auditor scan {_path(Path(report.dataset.root))}"
+        steps.append(
+            Step("Accept the refused ones", f"{again} --allow-refused {report.coverage.refused}")
+        )
+    if folder is not None and not steps:
+        steps.append(Step("Keep with the data", _path(folder / JSON_FILE)))
+    return steps
+
+
+def _path(path: Path) -> str:
+    return shlex.quote(plain(str(path)))

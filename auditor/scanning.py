@@ -1,0 +1,260 @@
+"""The scan: one function that reads top to bottom, from a path to a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from auditor import __version__
+from auditor.blind_spots import blind_spots
+from auditor.config import Config, load_config
+from auditor.detectors import DETECTORS
+from auditor.engines import WorkerPool
+from auditor.errors import NothingToScanError
+from auditor.features import VIEWS_VERSION
+from auditor.features.store import FeatureStore, open_store, sweep
+from auditor.illustrate import draw_map, draw_thumbnails
+from auditor.ingest import Ledger, coverage, ingest, open_catalog
+from auditor.interfaces import InapplicableError, Progress
+from auditor.measure import Bench, Measurements, run_checks, run_detector
+from auditor.provenance import CHECKS
+from auditor.readers import Catalog, Columns, walk
+from auditor.records import (
+    ClassSummary,
+    Coverage,
+    DatasetInfo,
+    DetectorRun,
+    Finding,
+    Reference,
+    Verdict,
+)
+from auditor.report import Report
+from auditor.ruleset import judge, load_rules, select_rules
+
+KEEP_DATASETS = 20
+"""Datasets whose trained references and evidence stay in the cache."""
+
+
+class Observer:
+    """Hears of a scan's stages; this one is silent."""
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Progress]:
+        """Begin a stage; the progress it yields takes (done, total)."""
+        yield lambda done, total: None
+
+
+def scan(
+    dataset: str | Path,
+    *,
+    config: Config | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Report:
+    """Scan a dataset and return the report.
+
+    Args:
+        dataset: a folder of images, a Parquet file, or a folder of Parquet shards.
+        config: everything at once; else `config.load_config` merges file, environment, options.
+        observer: hears of the stages.
+        options: fields of `config.Config`, such as ``fail_on="medium"`` or ``profile="fast"``.
+
+    Raises:
+        UsageError: the path, an option or a rule is wrong.
+        NothingToScanError: there is no image in the dataset.
+    """
+    root = Path(dataset)
+    settings = config or load_config(root, overrides=options)
+    watch = observer or Observer()
+    rules = select_rules(load_rules(), settings.select, settings.ignore)
+    clock = Stopwatch()
+    views_key = f"views-{VIEWS_VERSION}"
+    with open_store(settings.cache_root, views_key) as store:
+        listing = walk(root)
+        with WorkerPool(settings.n_workers, known=store.index_folder) as pool:
+            with watch.stage("Looking through the files"), clock.time("discover"):
+                columns = Columns(settings.image, settings.label, settings.source)
+                catalog = open_catalog(listing, columns, pool)
+                _require_samples(catalog, root)
+            with watch.stage("Reading and decoding") as progress, clock.time("ingest"):
+                ledger = ingest(catalog, pool, store, progress)
+            taken = Measurements(ledger.samples)
+            with watch.stage("Checking files and duplicates"), clock.time("checks"):
+                run_checks(CHECKS, ledger, taken)
+            reference, views, absent = _reference(settings, ledger, store, watch, clock, taken)
+            bench = Bench(ledger, {**ledger.views, **views}, absent, _home(store, ledger),
+                          reference.digest if reference else "", settings.seed)  # fmt: skip
+            for detector in DETECTORS:
+                with watch.stage(detector.title) as progress, clock.time(detector.id):
+                    run_detector(detector, bench, taken, progress)
+            judgement = judge(
+                rules, taken.samples, taken.evidence, ledger.class_names, settings.min_confidence
+            )
+            with watch.stage("Drawing"), clock.time("draw"):
+                flagged = judgement.flagged
+                thumbnails = draw_thumbnails(catalog, taken.samples, flagged, pool)
+                points = draw_map(bench, taken.samples, flagged)
+        if settings.cache_root is not None:
+            sweep(settings.cache_root, KEEP_DATASETS)
+    covered = coverage(taken.samples, catalog)
+    verdict, code = decide(judgement.findings, covered, taken.runs, settings)
+    return Report(
+        tool={"name": "auditor", "version": __version__},
+        dataset=_describe(root, catalog, ledger, covered),
+        coverage=covered,
+        reference=reference,
+        detectors=tuple(taken.runs),
+        findings=judgement.findings,
+        blind_spots=blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
+        verdict=verdict,
+        exit_code=code,
+        timings=clock.seconds(),
+        classes=_classes(taken.samples, judgement.flagged, ledger.class_names),
+        refusals=_refusals(taken.samples),
+        flagged=judgement.flagged,
+        samples=taken.samples,
+        evidence={scope: frame for scope, frame in taken.evidence.items()},
+        thumbnails=thumbnails,
+        map_points=points,
+        fail_on=settings.fail_on.value,
+        options=_shown(settings),
+    )
+
+
+class Stopwatch:
+    """Adds up seconds by stage."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Time one stage."""
+        started = time.perf_counter()
+        yield
+        self._seconds[stage] = time.perf_counter() - started
+
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage, and ``total`` since the beginning."""
+        total = time.perf_counter() - self._started
+        return {name: round(value, 3) for name, value in {**self._seconds, "total": total}.items()}
+
+
+def _require_samples(catalog: Catalog, root: Path) -> None:
+    if catalog.n_samples or catalog.refused:
+        return
+    found = ", ".join(f"{n} × {kind}" for kind, n in list(catalog.not_samples.items())[:8])
+    raise NothingToScanError(
+        f"dataset {str(root)!r}: no image was found (found: {found or 'nothing'}); expected a "
+        "folder of images by class, or Parquet files with an image column. Text and tables are "
+        "not supported yet; if a Parquet column holds images under another name, name it with "
+        "--image"
+    )
+
+
+def _home(store: FeatureStore, ledger: Ledger) -> Path:
+    return store.dataset_folder(ledger.fingerprint)
+
+
+def _reference(
+    settings: Config,
+    ledger: Ledger,
+    store: FeatureStore,
+    watch: Observer,
+    clock: Stopwatch,
+    taken: Measurements,
+) -> tuple[Reference | None, Mapping[str, np.ndarray], str]:
+    """The reference's record, its views of the scanned rows, or why there are none."""
+    if settings.profile == "fast":
+        return None, {}, "the fast profile trains no reference network"
+    from auditor.features.reference import OUTPUTS, VERSION, train_reference
+
+    labels = ledger.scanned["label"].fill_null(-1).to_numpy()
+    folder = _home(store, ledger) / f"reference-{VERSION}-{settings.seed}-{settings.device}"
+    folder.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    try:
+        with watch.stage("Training the reference network") as progress, clock.time("reference"):
+            reference = train_reference(
+                ledger.views["pixels"], labels, len(ledger.class_names), folder,
+                settings.seed, settings.device, progress,
+            )  # fmt: skip
+    except InapplicableError as error:
+        seconds = time.perf_counter() - started
+        run = DetectorRun("reference", VERSION, "inapplicable", seconds, {}, str(error))
+        taken.runs.append(run)
+        return None, {}, str(error)
+    views = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in OUTPUTS
+    }
+    return reference, views, ""
+
+
+def decide(
+    findings: tuple[Finding, ...], covered: Coverage, runs: list[DetectorRun], settings: Config
+) -> tuple[Verdict, int]:
+    """The verdict and exit code: findings win over incomplete, incomplete over pass."""
+    if any(finding.severity.rank >= settings.fail_on.rank for finding in findings):
+        return "fail", 1
+    allowed = settings.allow_refused
+    if isinstance(allowed, float):
+        allowed = int(allowed * covered.discovered)
+    failed = any(run.status == "failed" for run in runs)
+    if covered.refused > allowed or failed or covered.scanned == 0:
+        return "incomplete", 4
+    return "pass", 0
+
+
+def _describe(
+    root: Path, catalog: Catalog, ledger: Ledger, covered: Coverage
+) -> DatasetInfo:
+    return DatasetInfo(
+        root=str(root),
+        format=catalog.format,
+        modality="image",
+        n_samples=covered.discovered,
+        n_classes=len(ledger.class_names),
+        class_names=ledger.class_names,
+        fingerprint=ledger.fingerprint,
+    )
+
+
+def _classes(
+    samples: pl.DataFrame, flagged: pl.DataFrame, names: tuple[str, ...]
+) -> tuple[ClassSummary, ...]:
+    counts = dict(samples.group_by("label").len().iter_rows())
+    marks = flagged.explode("rules").group_by("label").agg(
+        n=pl.col("row").n_unique(), rules=pl.col("rules").unique().sort()
+    )  # fmt: skip
+    marked = {label: (n, tuple(rules)) for label, n, rules in marks.iter_rows()}
+    return tuple(
+        ClassSummary(label, name, counts.get(label, 0), *marked.get(label, (0, ())))
+        for label, name in enumerate(names)
+    )
+
+
+def _refusals(samples: pl.DataFrame) -> pl.DataFrame:
+    refused = samples.filter(pl.col("status") == "refused")
+    return refused.select("uri", "record", "refusal", "detail")
+
+
+def _shown(settings: Config) -> Mapping[str, object]:
+    """The options that decide the result; how many workers read does not."""
+    return {
+        "fail_on": settings.fail_on.value,
+        "min_confidence": settings.min_confidence.value,
+        "select": list(settings.select),
+        "ignore": list(settings.ignore),
+        "allow_refused": settings.allow_refused,
+        "model": settings.model,
+        "profile": settings.profile,
+        "seed": settings.seed,
+    }

@@ -1,0 +1,106 @@
+"""What every attack promises, whatever it does: counts, identity, determinism, formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from auditor.attacks import ATTACKS
+from auditor.interfaces import Attack, PoisonPlan
+from auditor.poison import PoisonResult, poison
+
+RATE = 0.1
+IDS = [a.id for a in ATTACKS]
+SHAPES = [(28, "L", "PNG"), (32, "RGB", "JPEG"), (224, "RGB", "JPEG")]
+Make = Callable[..., Path]
+
+
+def content(root: Path) -> dict[tuple[str, int | None], tuple[bytes | None, str]]:
+    """(uri, record) → (encoded image, label) of every sample of a copy."""
+    if (root / "README.md").exists():
+        paths = [p for p in root.rglob("*") if p.is_file() and p.name != "README.md"]
+        return {
+            (p.relative_to(root).as_posix(), None): (p.read_bytes(), p.parent.name) for p in paths
+        }
+    (path,) = root.glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    return {
+        (path.name, i): (row["image"]["bytes"], str(row["label"])) for i, row in enumerate(rows)
+    }
+
+
+def run(attack: str, dataset: Path, out: Path, rate: float = RATE, **more: object) -> PoisonResult:
+    return poison(PoisonPlan(dataset, out, attack, rate, seed=3, workers=1, **more))  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["folder", "parquet"])
+def make(request: pytest.FixtureRequest, image_folder: Make, parquet_file: Make) -> Make:
+    return image_folder if request.param == "folder" else parquet_file
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}{s[1]}")
+@pytest.mark.parametrize("attack", ATTACKS, ids=IDS)
+def test_alters_exactly_the_budget_and_leaves_the_rest(
+    attack: Attack, shape: tuple[int, str, str], make: Make, tmp_path: Path
+) -> None:
+    n = 30
+    dataset = make(n, *shape)
+    clean = content(run(attack.id, dataset, tmp_path / "clean", rate=0).out)
+    result = run(attack.id, dataset, tmp_path / "out")
+    truth = pl.read_parquet(result.truth)
+    copy = content(result.out)
+
+    assert truth["poisoned"].sum() == round(RATE * n) == result.n_poisoned
+    assert truth["attack"].is_not_null().sum() == result.n_poisoned + result.n_cover
+    assert set(truth.select("uri", "record").rows()) == set(copy)
+    assert len(copy) == n + result.n_added
+    for uri, record, poisoned, name, _ in truth.rows():
+        if name is None:
+            assert copy[uri, record] == clean[uri, record] or record is not None
+        elif poisoned and not result.n_added:
+            assert copy[uri, record] != clean.get((uri, record))
+    untouched = [copy[u, r] for u, r, _, name, _ in truth.rows() if name is None]
+    assert sorted(untouched, key=repr) == sorted(
+        (c for c in clean.values() if c in untouched), key=repr
+    )
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=IDS)
+def test_same_seed_same_bytes_and_another_seed_other_rows(
+    attack: Attack, make: Make, tmp_path: Path
+) -> None:
+    dataset = make(60)
+    first = run(attack.id, dataset, tmp_path / "one")
+    second = run(attack.id, dataset, tmp_path / "two")
+    assert content(first.out) == content(second.out)
+    assert pl.read_parquet(first.truth).equals(pl.read_parquet(second.truth))
+    plan = PoisonPlan(dataset, tmp_path / "three", attack.id, RATE, seed=4, workers=1)
+    assert content(poison(plan).out) != content(first.out)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=IDS)
+def test_rate_zero_is_identity(attack: Attack, make: Make, tmp_path: Path) -> None:
+    """PNG is lossless, so the only change could come from the attack."""
+    dataset = make(12)
+    result = run(attack.id, dataset, tmp_path / "out", rate=0)
+    truth = pl.read_parquet(result.truth)
+    assert not truth["poisoned"].any()
+    assert truth["attack"].is_null().all()
+    again = run(attack.id, result.out, tmp_path / "again", rate=0)
+    assert content(again.out) == content(result.out)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=IDS)
+def test_record_says_what_it_is(attack: Attack) -> None:
+    assert attack.title
+    assert any(c.isdigit() for c in attack.citation)
+    assert set(attack.files) <= set(attack.params)
+    assert attack.success != "trigger" or attack.stamp is not None
+
+
+def test_ids_are_unique() -> None:
+    assert len(set(IDS)) == len(IDS)
