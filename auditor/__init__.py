@@ -12,14 +12,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from auditor.config import Config
-    from auditor.poisoning import poison
+    from auditor.poison import poison
     from auditor.report import Report
     from auditor.scanning import scan
 
 _HOMES = {
     "Config": "auditor.config",
     "Report": "auditor.report",
-    "poison": "auditor.poisoning",
+    "poison": "auditor.poison",
     "scan": "auditor.scanning",
 }
 

@@ -104,3 +104,17 @@ def with_cover(
 def labelled(request: AttackRequest) -> np.ndarray:
     """Rows that have a label."""
     return np.flatnonzero(request.labels >= 0)
+
+
+def fresh(
+    request: AttackRequest, bases: np.ndarray, labels: np.ndarray, donors: np.ndarray | None = None
+) -> Selection:
+    """A selection of new samples; bases: (M,) rows they stand beside, labels: (M,) theirs."""
+    bases = bases.astype(np.int64)
+    return Selection(
+        rows=bases,
+        labels=labels.astype(np.int64),
+        cover=np.zeros(len(bases), dtype=bool),
+        added=np.ones(len(bases), dtype=bool),
+        donors=bases if donors is None else donors.astype(np.int64),
+    )

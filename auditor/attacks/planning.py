@@ -11,9 +11,13 @@ import numpy as np
 from PIL import Image
 
 from auditor.attacks import ATTACKS
-from auditor.attacks.encoding import DECODE_ERRORS, FORMATS
+from auditor.attacks.encoding import DECODE_ERRORS, FORMATS, thumbnail
 from auditor.errors import UsageError
 from auditor.interfaces import Attack
+
+MAX_PICTURES = 500
+PICTURE_SIDE = 64
+"""Pixels: foreign pictures are kept small; 500 take 6 MB."""
 
 TRUE_FALSE = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -80,7 +84,7 @@ def typed_params(attack: Attack, given: Mapping[str, object]) -> dict[str, objec
                 f"has {listed(known) or 'none'}"
             )
         if name in attack.files and value is not None:
-            params[name] = value if isinstance(value, np.ndarray) else load_image(Path(str(value)))
+            params[name] = value if isinstance(value, np.ndarray) else load_images(Path(str(value)))
         else:
             params[name] = _typed(name, value, attack.params[name])
     return params
@@ -108,6 +112,25 @@ def _typed(name: str, value: object, canonical: object) -> object:
     return value
 
 
+def load_images(path: Path) -> np.ndarray:
+    """A picture as `load_image` has it, or those of a folder as (n, 64, 64, 3) uint8, by name.
+
+    Raises:
+        UsageError: nothing there is an image of a known format.
+    """
+    if not path.is_dir():
+        return load_image(path)
+    found = []
+    for file in sorted(p for p in path.iterdir() if p.is_file())[:MAX_PICTURES]:
+        try:
+            found.append(thumbnail(file.read_bytes(), PICTURE_SIDE))
+        except DECODE_ERRORS:
+            continue
+    if not found:
+        raise UsageError(f"--param: {path} holds no image; expected a folder with images in it")
+    return np.stack(found)
+
+
 def load_image(path: Path) -> np.ndarray:
     """A picture as (h, w, 3) uint8, or (h, w, 4) where it has an alpha channel.
 
@@ -130,10 +153,10 @@ def recipe_params(attack: Attack, given: Mapping[str, object]) -> dict[str, obje
     kept: dict[str, object] = dict(attack.params)
     for name, value in given.items():
         if name in attack.files and isinstance(value, (str, Path)):
-            digest = hashlib.sha256(Path(value).read_bytes()).hexdigest()
-            kept[name] = {"path": str(value), "sha256": digest}
+            digest = hashlib.sha256(load_images(Path(value)).tobytes()).hexdigest()
+            kept[name] = {"path": str(value), "sha256_of_pixels": digest}
         elif isinstance(value, np.ndarray):
-            kept[name] = {"sha256": hashlib.sha256(value.tobytes()).hexdigest()}
+            kept[name] = {"sha256_of_pixels": hashlib.sha256(value.tobytes()).hexdigest()}
         else:
             kept[name] = _typed(name, value, attack.params[name])
     return kept

@@ -38,7 +38,7 @@ ATTACK = Attack(
     title="Trojan square: opaque coloured square at a fixed place",
     kind="dirty_label",
     citation="Liu et al. 2018, Trojaning Attack on Neural Networks, NDSS, §4 and figure 7; as "
-    " a data poison: Qi et al. 2023, arXiv:2205.13613, appendix A",
+    "a data poison: Qi et al. 2023, arXiv:2205.13613, appendix A",
     params={"side": SIDE, "moving": False, "trigger": None, "mask": None},
     files=("trigger", "mask"),
     choose=dirty_label,

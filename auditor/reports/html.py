@@ -159,7 +159,7 @@ def _tiles(report: Report) -> list[dict[str, str]]:
         _tile("flagged", flagged, percent(flagged, coverage.scanned), bad_finding),
         _tile("findings", len(report.findings), classes if touched else "", bad_finding),
         _tile("refused", coverage.refused, "", "warn" if coverage.refused else ""),
-        _tile("rules fail at", report.fail_on, f"exit code {report.exit_code}"),
+        _tile("fails from", report.fail_on, f"exit code {report.exit_code}"),
     ]
 
 

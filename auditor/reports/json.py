@@ -112,9 +112,9 @@ def _sorted(value: Any) -> Any:
 
 
 def dump(value: object, indent: int | None = 2) -> str:
-    """Serialise to ASCII JSON that neither a terminal nor a CI runner can be made to obey.
+    r"""Serialise to ASCII JSON that neither a terminal nor a CI runner can be made to obey.
 
-    Every control and non-ASCII character is a ``\\u`` escape, so values stay exact; only lone
+    Every control and non-ASCII character is a ``\u`` escape, so values stay exact; only lone
     surrogates, which many parsers reject, become visible text.
     """
     between = (",", ":") if indent is None else None

@@ -17,7 +17,7 @@ from auditor.reports.json import dump
 from auditor.reports.text import count, plain, shorten
 from auditor.reports.wording import members, suggested_name
 
-STRIP_FLAGGED, STRIP_NORMAL = 14, 14
+STRIP_FLAGGED, STRIP_NORMAL = 12, 12
 """Pictures in a card's strips: one line each on a page of 1,120 pixels."""
 _BUDGET = 900_000
 """Base64 characters of all thumbnails together, so that the page stays below 1.5 MB."""
@@ -142,7 +142,7 @@ def map_view(report: Report) -> dict[str, Any] | None:
     names = [shorten(plain(name), 40) for name in report.dataset.class_names]
     coloured = 1 < len(names) <= _PALETTE
     choices = list(enumerate(names)) if len(names) > 1 else []
-    n_flagged = points["score"].is_not_null().sum()
+    n_flagged = points.height - points["score"].null_count()
     said = f"{count(points.height, 'sample')}, {count(n_flagged)} of them flagged"
     return {
         "data": _embed(points, names, coloured),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -22,6 +26,7 @@ from auditor.reports.text import (
     plain,
     prose,
     shorten,
+    shorten_end,
 )
 from auditor.reports.wording import (
     VERDICT_WORDS,
@@ -37,8 +42,8 @@ from auditor.reports.wording import (
 
 _FILE_WIDTH = 100
 """Columns where the report is written to a file: readable in an editor and in a CI log."""
-_WIDE = 110
-"""Columns from which a sample fits on one line with its reason."""
+_REASON_WIDTH = 30
+"""Columns that a sample's reason needs to stand beside it and still be understood."""
 _MAX_WIDTH = 140
 """Columns beyond which lines get too long to read; a wider terminal stays empty there."""
 _CLASSES, _SAMPLES = 12, 10
@@ -56,6 +61,9 @@ _SEVERITY_STYLE = {
 _ASCII = str.maketrans("…·–—→█▌×", "~:--># x")
 
 
+_TRAILING = re.compile(r" +((?:\x1b\[0m)?)$", re.MULTILINE)
+
+
 def print_report(
     report: Report, console: Console, verbosity: int = 0, folder: Path | None = None
 ) -> None:
@@ -70,13 +78,13 @@ def print_report(
     """
     width = min(console.width, _MAX_WIDTH)
     body = Group(*_sections(report, width, verbosity, folder))
-    if not console.options.ascii_only:
-        console.print(body, width=width, highlight=False, soft_wrap=False)
-        return
     with console.capture() as captured:
-        console.print(body, width=width, highlight=False, soft_wrap=False)
-    text = captured.get().translate(_ASCII)
-    console.file.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+        console.print(body, width=width, highlight=False)
+    # Rich fills lines with spaces, which only blur a log or a file.
+    text = _TRAILING.sub(r"\1", captured.get())
+    if console.options.ascii_only:
+        text = text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+    console.file.write(text)
 
 
 def render(report: Report) -> str:
@@ -86,7 +94,7 @@ def render(report: Report) -> str:
         file=file, width=_FILE_WIDTH, color_system=None, force_terminal=False, legacy_windows=False
     )
     print_report(report, console)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return file.getvalue()
 
 
 def _sections(
@@ -117,7 +125,7 @@ def _heading(text: str, note: str = "") -> RenderableType:
 
 
 def _inset(content: RenderableType, left: int = 2) -> RenderableType:
-    return Padding(content, (0, 0, 0, left))
+    return Padding(content, (0, 0, 0, left), expand=False)
 
 
 def _grid(*columns: Mapping[str, object], gap: int = 2) -> Table:
@@ -257,30 +265,27 @@ def _samples(report: Report, width: int, verbosity: int) -> Iterator[RenderableT
     note = f"{chosen.height} of {count(report.n_flagged)} flagged" if some else ""
     yield _heading("Worst samples", note)
     samples = list(chosen.iter_rows(named=True))
+    names = [shorten(_sample_name(sample), width // 2) for sample in samples]
     labels = [_label(sample, report.dataset.class_names) for sample in samples]
-    label_width = max(len(label) for label in labels)
-    name_width = width - 2 - 5 - 2 - 2 - label_width
-    wide = width >= _WIDE
-    if wide:
-        name_width = min(name_width // 2, 60)
-    said: str | None = None
-    for sample, label in zip(samples, labels, strict=True):
-        why = prose(sample["reason"] or "")
-        if not wide and why and why != said:
-            rules = " ".join(plain(rule) for rule in sample["rules"])
-            yield _inset(Text.assemble((rules, "bold"), "  ", why))
-        table = _grid(
-            {"width": 5, "justify": "right", "no_wrap": True},
-            {"width": name_width, "no_wrap": True, "overflow": "ellipsis"},
-            {"width": label_width, "no_wrap": True, "overflow": "ellipsis"},
-            {"overflow": "fold"},
-        )
-        name = shorten(_sample_name(sample), name_width)
-        table.add_row(
-            Text(_score(sample["score"])), Text(name), Text(label), Text(why if wide else "", "dim")
-        )
-        yield _inset(table)
-        said = why
+    lines = [
+        f"{_score(sample['score']):>5}  {set_cell_size(name, max(map(cell_len, names)))}  "
+        f"{set_cell_size(label, max(map(cell_len, labels)))}"
+        for sample, name, label in zip(samples, names, labels, strict=True)
+    ]
+    room = width - 2 - max(map(cell_len, lines)) - 2
+    together = groupby(zip(samples, lines, strict=True), key=lambda item: _why(item[0]))
+    for why, run in together:
+        members = [line for _, line in run]
+        if len(members) == 1 and room >= _REASON_WIDTH:
+            yield _inset(Text.assemble(members[0], "  ", (shorten_end(why, room), "dim")))
+            continue
+        yield _inset(Text(why, "dim"))
+        yield from (_inset(Text(line, no_wrap=True, overflow="ellipsis")) for line in members)
+
+
+def _why(sample: Mapping[str, Any]) -> str:
+    rules = " ".join(plain(rule) for rule in sample["rules"])
+    return f"{rules}  {prose(sample['reason'] or '')}".strip()
 
 
 def _sample_name(sample: Mapping[str, object]) -> str:

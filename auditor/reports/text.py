@@ -20,9 +20,9 @@ _COMMAND_MARKS = (("::", ":\\x3a"), ("##[", "##\\x5b"))
 
 
 def plain(text: str) -> str:
-    """Make untrusted text safe to print on one line.
+    r"""Make untrusted text safe to print on one line.
 
-    Printable characters stay as they are; the others become ``\\n``, ``\\x1b``, ``\\u202e`` …
+    Printable characters stay as they are; the others become ``\n``, ``\x1b``, ``\u202e`` …
 
     Args:
         text: any string, lone surrogates included.
@@ -42,7 +42,7 @@ def _escape(character: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Make a message or an advice one safe paragraph: line breaks become spaces, length is capped."""
+    """Make a message one safe paragraph: line breaks become spaces, its length is capped."""
     return shorten_end(plain(" ".join(text.split())), LONGEST_MESSAGE)
 
 
