@@ -42,6 +42,7 @@ class Config:
     device: str = "auto"
     seed: int = 0
     workers: int = 0
+    sample: int | None = None
     cache_dir: str | None = None
     no_cache: bool = False
     offline: bool = True
@@ -139,7 +140,7 @@ def _convert(key: str, value: Any) -> Any:
                 return Confidence(value)
             case "select" | "ignore":
                 return _names(value)
-            case "seed" | "workers":
+            case "seed" | "workers" | "sample":
                 return _at_least_zero(int(value))
             case "allow_refused":
                 return _allowance(value)

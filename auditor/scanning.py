@@ -24,7 +24,7 @@ from auditor.ingest import Ledger, coverage, ingest, open_catalog
 from auditor.interfaces import InapplicableError, Progress
 from auditor.measure import Bench, Measurements, run_checks, run_detector
 from auditor.provenance import CHECKS
-from auditor.readers import Catalog, Columns, walk
+from auditor.readers import Catalog, Columns, subsample, walk
 from auditor.records import (
     ClassSummary,
     Coverage,
@@ -82,6 +82,8 @@ def scan(
                 columns = Columns(settings.image, settings.label, settings.source)
                 catalog = open_catalog(listing, columns, pool)
                 _require_samples(catalog, root)
+                if settings.sample is not None:
+                    catalog = subsample(catalog, settings.sample, settings.seed)
             with watch.stage("Reading and decoding") as progress, clock.time("ingest"):
                 ledger = ingest(catalog, pool, store, progress)
             taken = Measurements(ledger.samples)
@@ -111,7 +113,7 @@ def scan(
         reference=reference,
         detectors=tuple(taken.runs),
         findings=judgement.findings,
-        blind_spots=blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
+        blind_spots=catalog.notes + blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
         verdict=verdict,
         exit_code=code,
         timings=clock.seconds(),
@@ -256,5 +258,6 @@ def _shown(settings: Config) -> Mapping[str, object]:
         "allow_refused": settings.allow_refused,
         "model": settings.model,
         "profile": settings.profile,
+        "sample": settings.sample,
         "seed": settings.seed,
     }

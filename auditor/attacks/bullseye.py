@@ -27,7 +27,7 @@ def prepare(
 
     def loss(x: torch.Tensor, place: slice) -> torch.Tensor:
         found = surrogate.features(x)
-        means = torch.stack([part.mean(dim=0) for part in found.split(group)])
+        means = torch.stack([part.mean(dim=0) for part in torch.split(found, group)])
         return ((means - aim) ** 2).sum() / (aim**2).sum()
 
     epsilon = float(str(params["epsilon"])) / 255

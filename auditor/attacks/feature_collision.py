@@ -26,7 +26,7 @@ def prepare(
     opacity, beta = float(str(params["opacity"])), float(str(params["beta"]))
     rate = float(str(params["rate"])) / float((aim**2).mean())
     parts = []
-    for base in bases.split(CHUNK):
+    for base in torch.split(bases, CHUNK):
         x = (1 - opacity) * base + opacity * target
         for _ in range(int(str(params["steps"]))):
             x.requires_grad_(True)
@@ -48,8 +48,8 @@ ATTACK = Attack(
     id="feature_collision",
     title="Feature collision with one target image (Poison Frogs)",
     kind="clean_label",
-    citation="Shafahi et al. 2018, Poison Frogs!, NeurIPS, arXiv:1804.00792, equation 1, algorithm 1; "
-    "watermark of 30 % opacity, 50 poisons (§4.1–4.2)",
+    citation="Shafahi et al. 2018, Poison Frogs!, NeurIPS, arXiv:1804.00792, equation 1, "
+    "algorithm 1; watermark of 30 % opacity, 50 poisons (§4.1–4.2)",
     params={"opacity": 0.3, "beta": 0.05, "rate": 2.0, "steps": 60, "image": None},
     files=("image",),
     choose=clean_label,

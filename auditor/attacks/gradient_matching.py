@@ -1,4 +1,4 @@
-"""Gradient matching (Witches' Brew): training on the poisons is a step towards misreading one image."""
+"""Gradient matching (Witches' Brew): a training step on the poisons misreads one image."""
 
 from __future__ import annotations
 

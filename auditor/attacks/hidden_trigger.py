@@ -38,7 +38,9 @@ def prepare(
     surrogate = train_surrogate(request, rng)
     rows = rng.choice(np.flatnonzero(request.labels == source_class(request)), len(selection.rows))
     sources = [patched(i, key, pixels, rng) for i in request.images(rows, CANONICAL_SIDE)]
-    aims = torch.cat([surrogate.features(x) for x in to_tensor(np.stack(sources)).split(CHUNK)])
+    aims = torch.cat(
+        [surrogate.features(x) for x in torch.split(to_tensor(np.stack(sources)), CHUNK)]
+    )
     bases = to_tensor(request.images(selection.rows, CANONICAL_SIDE))
 
     def loss(x: torch.Tensor, place: slice) -> torch.Tensor:

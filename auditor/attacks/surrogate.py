@@ -94,12 +94,12 @@ def train_surrogate(request: AttackRequest, rng: np.random.Generator) -> Surroga
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3 * LEARNING_RATE, steps)
         for _ in range(EPOCHS):
             order = torch.from_numpy(rng.permutation(len(rows)))
-            for batch in order.split(BATCH):
+            for batch in torch.split(order, BATCH):
                 flip = bool(rng.random() < 0.5)
                 x = images[batch].flip(3) if flip else images[batch]
                 loss = nn.functional.cross_entropy(surrogate.logits(x), labels[batch])
                 optimiser.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
     body.eval()

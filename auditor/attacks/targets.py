@@ -34,4 +34,5 @@ def target_image(request: AttackRequest, rng: np.random.Generator) -> np.ndarray
         raise UsageError(
             "--source-class: has no sample to attack; expected at least one, or --param image=FILE"
         )
-    return request.images(rng.choice(rows, size=1), CANONICAL_SIDE)[0]
+    chosen: np.ndarray = request.images(rng.choice(rows, size=1), CANONICAL_SIDE)[0]
+    return chosen

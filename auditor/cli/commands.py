@@ -142,6 +142,9 @@ def scan(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Decoding processes.  [default: one a CPU]")
     ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Scan only N samples, drawn by the seed.")
+    ] = None,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Where features are kept between scans.")
     ] = None,
@@ -170,7 +173,7 @@ def scan(
     overrides: dict[str, Any] = {
         "fail_on": fail_on, "min_confidence": min_confidence, "select": select, "ignore": ignore,
         "allow_refused": allow_refused, "image": image, "label": label, "source": source,
-        "model": model, "profile": profile, "device": device, "seed": seed, "workers": workers,
+        "model": model, "profile": profile, "device": device, "seed": seed, "workers": workers, "sample": sample,
         "cache_dir": None if cache_dir is None else str(cache_dir), "no_cache": no_cache or None,
         "offline": None if offline else False,
     }  # fmt: skip

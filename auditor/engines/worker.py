@@ -60,7 +60,7 @@ class Station:
     def ingest(self, task: Mapping[str, Any]) -> pa.Table:
         """Read a shard once: hash every sample, decode those not stored yet, make their views."""
         refused: Mapping[str, str] = task["refused"]
-        size = int(task["size"]) if "size" in task else len(task["paths"])
+        size = _n_samples(task)
         if "*" in refused:
             return _all_refused(size, refused["*"], "the worker ended while reading the shard")
         self.clock.mark(-1)
@@ -123,6 +123,12 @@ class Station:
         else:
             pictures = [None] * len(picks)
         return pa.table({"jpeg": pa.array(pictures, pa.binary())})
+
+
+def _n_samples(task: Mapping[str, Any]) -> int:
+    """How many samples a shard's task stands for."""
+    listed = task.get("paths") or task.get("rows")
+    return int(task["size"]) if listed is None else len(listed)
 
 
 def _blank(sample: EncodedSample) -> dict[str, Any]:

@@ -248,6 +248,8 @@ def read(task: Mapping[str, Any], groups: GroupReader) -> Iterator[EncodedSample
     batch = groups.rows(task)
     if batch.num_rows != task["size"]:
         raise pa.ArrowInvalid(f"{batch.num_rows} rows where the footer says {task['size']}")
+    if "rows" in task:
+        batch = batch.take(pa.array(task["rows"]))
     images = batch.column(batch.schema.get_field_index(task["image"]))
     labels = _labels(batch, task)
     sources = _strings(batch, task["source"])
