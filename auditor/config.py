@@ -1,4 +1,4 @@
-"""One frozen configuration from ``auditor.toml``, ``pyproject.toml``, ``AUDITOR_*`` and arguments."""
+"""One frozen configuration from a file, ``AUDITOR_*`` variables and arguments."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ class Config:
         return Path(self.cache_dir).expanduser() if self.cache_dir else user_cache_path("auditor")
 
 
+NAMES = tuple(field.name for field in fields(Config))
+"""The keys of a configuration."""
+
+TEXTS = ("image", "label", "source", "model", "cache_dir")
+
+
 def load_config(
     dataset: Path,
     file: Path | None = None,
@@ -69,31 +75,46 @@ def load_config(
     """Merge, weakest first: the file, ``AUDITOR_*`` variables, ``overrides`` that are not None.
 
     Without ``file``, ``auditor.toml`` or ``[tool.auditor]`` of ``pyproject.toml`` in the current
-    folder is taken — unless it lies inside the dataset, whose wishes are not obeyed.
+    folder is taken — unless that folder is inside the dataset, or holds the dataset's one file:
+    a dataset's wishes are not obeyed.
 
     Raises:
         UsageError: a key is unknown or a value does not fit.
     """
     values: dict[str, Any] = {}
-    found = file or _find(dataset)
+    found = file or (None if _inside(dataset) else _present())
     if found is not None:
         values |= _read(found)
     variables = os.environ if environment is None else environment
-    known = {field.name for field in fields(Config)}
     for name, value in variables.items():
         key = name.removeprefix("AUDITOR_").lower()
-        if name.startswith("AUDITOR_") and key in known:
+        if not name.startswith("AUDITOR_"):
+            continue
+        if key in NAMES:
             values[key] = value
+        elif close := get_close_matches(key, NAMES, 1, 0.8):
+            # Other AUDITOR_* variables may mean something to others, such as AUDITOR_TEST_DATA.
+            raise UsageError(f"variable {name}: unknown; did you mean AUDITOR_{close[0].upper()}?")
     values |= {key: value for key, value in (overrides or {}).items() if value is not None}
     return _checked(values)
 
 
-def _find(dataset: Path) -> Path | None:
+def ignored_config(dataset: Path, file: Path | None) -> Path | None:
+    """The configuration in the current folder that is not obeyed because the dataset brought it."""
+    return _present() if file is None and _inside(dataset) else None
+
+
+def _inside(dataset: Path) -> bool:
+    """Whether the current folder is part of the dataset; a single file's folder came with it."""
+    home = dataset.resolve()
+    if home.is_file():
+        home = home.parent
+    return Path.cwd().resolve().is_relative_to(home)
+
+
+def _present() -> Path | None:
     here = Path.cwd()
-    inside = here.resolve().is_relative_to(dataset.resolve())
     own = here / "auditor.toml"
-    if inside:
-        return None
     if own.is_file():
         return own
     project = here / "pyproject.toml"
@@ -110,25 +131,25 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"configuration {str(path)!r}: no valid TOML: {error}") from None
     if path.name == "pyproject.toml":
-        data = data.get("tool", {}).get("auditor", {})
-    known = [field.name for field in fields(Config)]
+        data = data.get("tool", {})
+        data = data.get("auditor", {}) if isinstance(data, dict) else data
+    if not isinstance(data, dict):
+        raise UsageError(f"configuration {str(path)!r}: [tool.auditor] is no table")
     for key in data:
-        if key.replace("-", "_") not in known:
-            close = get_close_matches(key.replace("-", "_"), known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        if key.replace("-", "_") not in NAMES:
+            close = get_close_matches(key.replace("-", "_"), NAMES, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(NAMES)}"
             raise UsageError(f"configuration {str(path)!r}: unknown key {key!r}; {hint}")
     return {key.replace("-", "_"): value for key, value in data.items()}
 
 
 def _checked(values: Mapping[str, Any]) -> Config:
-    checked = {key: _convert(key, value) for key, value in values.items()}
-    known = {field.name for field in fields(Config)}
-    for key in checked:
-        if key not in known:
-            close = get_close_matches(key, known, 1)
+    for key in values:
+        if key not in NAMES:
+            close = get_close_matches(key, NAMES, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UsageError(f"option {key!r}: unknown{hint}")
-    return replace(Config(), **checked)
+    return replace(Config(), **{key: _convert(key, value) for key, value in values.items()})
 
 
 def _convert(key: str, value: Any) -> Any:
@@ -141,7 +162,7 @@ def _convert(key: str, value: Any) -> Any:
             case "select" | "ignore":
                 return _names(value)
             case "seed" | "workers" | "sample":
-                return _at_least_zero(int(value))
+                return _count(value)
             case "allow_refused":
                 return _allowance(value)
             case "no_cache" | "offline":
@@ -151,7 +172,7 @@ def _convert(key: str, value: Any) -> Any:
             case "device":
                 return _one_of(value, DEVICES)
             case _:
-                return value if value is None else str(value)
+                return _text(value)
     except (ValueError, TypeError):
         raise UsageError(f"option {key!r}: got {value!r}, expected {_expected(key)}") from None
 
@@ -165,7 +186,9 @@ def _expected(key: str) -> str:
         "allow_refused": "a count such as 10 or a fraction such as 0.01",
         "no_cache": "true or false",
         "offline": "true or false",
-    }.get(key, "a number of 0 or more")
+        "select": "rule ids or their beginnings",
+        "ignore": "rule ids or their beginnings",
+    }.get(key, "text" if key in TEXTS else "a number of 0 or more")
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -174,16 +197,22 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(part) for part in value)
 
 
-def _at_least_zero(value: int) -> int:
-    if value < 0:
-        raise ValueError
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
     return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool | float) or int(value) < 0:
+        raise ValueError
+    return int(value)
 
 
 def _allowance(value: Any) -> int | float:
     if isinstance(value, str):
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or value < 0 or (isinstance(value, float) and value > 1):
+        value = int(value) if value.strip().isdecimal() else float(value)
+    if isinstance(value, bool) or value < 0 or (isinstance(value, float) and not value <= 1):
         raise ValueError
     number: int | float = value
     return number

@@ -1,4 +1,4 @@
-"""The errors a user can meet: each says its subject, what was got, what was expected, what to do."""
+"""The errors a user can meet: each says its subject, what was got and expected, what to do."""
 
 from __future__ import annotations
 

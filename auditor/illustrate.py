@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from auditor.engines import WorkerPool
+from auditor.features.store import write_atomically
 from auditor.measure import Bench
 from auditor.readers import Catalog
 
@@ -38,9 +40,8 @@ def draw_thumbnails(
             wanted.append([start + pick for pick in picks])
         start = stop
     for keys, table in zip(wanted, pool.imap(tasks), strict=True):
-        for key, jpeg in zip(keys, table["jpeg"].to_pylist(), strict=False):
-            if jpeg is not None:
-                pictures[key] = jpeg
+        made = zip(keys, table["jpeg"].to_pylist(), strict=False)
+        pictures |= {key: jpeg for key, jpeg in made if jpeg is not None}
     return pictures
 
 
@@ -81,5 +82,7 @@ def draw_map(bench: Bench, samples: pl.DataFrame, flagged: pl.DataFrame) -> MapP
         features = np.log(np.asarray(bench.views["probabilities"]) + 1e-6)
         index, x, y = umap_map(features, marked, bench.seed)
         table = np.stack([scanned[index].astype(np.float64), x, y])
-        np.save(kept, table, allow_pickle=False)
+        payload = io.BytesIO()
+        np.save(payload, table, allow_pickle=False)
+        write_atomically(kept, payload.getvalue())
     return table[0].astype(np.uint64), table[1], table[2]

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from auditor.engines import WorkerPool
+from auditor.errors import InternalError, UsageError
 from auditor.features import N_FEATURES
 from auditor.features.store import FeatureStore, view_columns
 from auditor.interfaces import Progress
@@ -23,6 +24,11 @@ from auditor.records import Coverage
 from auditor.tables import MEASURES, SAMPLES
 
 MEASURED = ("width", "height", "mode", "format", "perceptual_hash", "luma_mean", "luma_deviation")
+
+
+MAX_DECLARED = 10_000
+"""Declared classes up to which those without a sample are kept, so that class numbers are the
+dataset's own; ImageNet-21k has more, and a hostile declaration may have millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +48,15 @@ class Ledger:
 
 def open_catalog(listing: Listing, columns: Columns, pool: WorkerPool) -> Catalog:
     """Ask every reader for what it finds and make one catalog of it."""
-    found = [discover(listing, columns, pool.run) for discover in READERS]
+    found: list[Catalog] = []
     not_samples = Counter(listing.skipped)
-    for catalog in found:
+    for discover in READERS:
+        catalog = discover(listing, columns, pool.run)
+        left = tuple(file for file in listing.files if file[0] not in catalog.claimed)
+        listing = replace(listing, files=left)
         not_samples.update(catalog.not_samples)
+        found.append(catalog)
+    _require_tables(columns, found)
     formats = [catalog.format for catalog in found if catalog.shards or catalog.refused]
     return Catalog(
         format="+".join(formats) or "none",
@@ -56,9 +67,17 @@ def open_catalog(listing: Listing, columns: Columns, pool: WorkerPool) -> Catalo
     )
 
 
-def ingest(
-    catalog: Catalog, pool: WorkerPool, store: FeatureStore, progress: Progress
-) -> Ledger:
+def _require_tables(columns: Columns, found: Sequence[Catalog]) -> None:
+    asked = {"--image": columns.image, "--label": columns.label, "--source": columns.source}
+    for option, name in asked.items():
+        if name is not None and not any(catalog.n_tables for catalog in found):
+            raise UsageError(
+                f"{option} {name!r}: this dataset has no table with columns, but folders of files; "
+                "leave the option away"
+            )
+
+
+def ingest(catalog: Catalog, pool: WorkerPool, store: FeatureStore, progress: Progress) -> Ledger:
     """Read every shard; views go to disk as they come, only ledger columns stay in memory."""
     frames: list[pl.DataFrame] = []
     done, total = 0, catalog.n_samples
@@ -84,6 +103,11 @@ def _absorb(
     known: pl.DataFrame, reply: pa.Table, store: FeatureStore, files: Mapping[str, BinaryIO]
 ) -> pl.DataFrame:
     """One shard's rows: what the listing knew, what the worker said, what is stored."""
+    if reply.num_rows != known.height:
+        raise InternalError(
+            f"worker: answered {reply.num_rows} samples of a shard of {known.height}; "
+            "please report it"
+        )
     pack = (reply.schema.metadata or {}).get(b"pack")
     fresh = store.add(pack) if pack is not None else None
     stored_at = reply["known"].to_numpy()
@@ -153,7 +177,7 @@ def _gather(
 def _refused_frame(catalog: Catalog) -> pl.DataFrame:
     """Rows for what the readers refused before a worker saw it."""
     items = sorted(catalog.refused, key=lambda item: (item.uri, item.reason))
-    schema = {
+    schema: dict[str, type[pl.DataType]] = {
         "uri": pl.String, "record": pl.UInt64, "label": pl.String, "split": pl.String,
         "source": pl.String, "sha256": pl.String, "n_bytes": pl.UInt64,
         "promised_format": pl.String, "refusal": pl.String, "detail": pl.String,
@@ -175,8 +199,9 @@ def _number_classes(
     """Turn class names into 0…K−1: the declared order, then numbers by value, then by name."""
     found = set(samples["label"].drop_nulls().unique().to_list())
     extra = sorted(found - set(declared), key=_class_order)
-    # Declared names that no sample bears count only where a declared list exists at all.
-    names = (*declared, *extra)
+    if len(declared) > MAX_DECLARED:
+        declared = tuple(name for name in declared if name in found)
+    names = tuple(dict.fromkeys((*declared, *extra)))
     numbers = pl.DataFrame(
         {"class_name": list(names), "number": range(len(names))},
         schema={"class_name": pl.String, "number": pl.Int64},
@@ -217,7 +242,9 @@ def fingerprint(samples: pl.DataFrame) -> str:
         ],
         separator=",",
     )
-    ordered = samples.sort("uri", "record", "sha256", "class_name", nulls_last=True).select(line=line)
+    ordered = samples.sort("uri", "record", "sha256", "class_name", nulls_last=True).select(
+        line=line
+    )
     digest = hashlib.sha256()
     for piece in _slices(ordered, 65536):
         digest.update("\n".join(piece["line"].to_list()).encode("utf-8") + b"\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as a stage advances."""
 
 Evidence = Mapping[Scope, pl.DataFrame]
-"""One frame a scope: its key column (``records.SCOPE_KEYS``) and columns ``<detector>_<quantity>``."""
+"""One frame a scope: its key (``records.SCOPE_KEYS``) and columns ``<detector>_<quantity>``."""
 
 
 class InapplicableError(Exception):
@@ -103,6 +103,8 @@ class AttackRequest:
         params: the attack's parameters, complete and of their canonical types.
         sources: (N,) int64 index of who supplied a sample, or None where the dataset has none.
         images: (rows (M,), side) → (M, side, side, 3) uint8, decoded from the dataset.
+        train: (pixels (M, 32, 32, 3) uint8, labels (M,), seed) → the reference network trained on
+            them, ``Sequential(body, head)``, and the mean and deviation (3,) of each colour.
     """
 
     labels: np.ndarray
@@ -113,6 +115,7 @@ class AttackRequest:
     params: Mapping[str, object]
     sources: np.ndarray | None
     images: Callable[[np.ndarray, int], np.ndarray]
+    train: Callable[[np.ndarray, np.ndarray, int], tuple[Any, np.ndarray, np.ndarray]]
 
     @property
     def budget(self) -> int:

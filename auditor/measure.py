@@ -48,9 +48,13 @@ class Measurements:
 def run_checks(checks: Sequence[Check], ledger: Ledger, into: Measurements) -> None:
     """Measure the ledger with every check."""
     for check in checks:
-        _attempt(
-            check.id, check.version, {}, into, lambda c=check: c.run(ledger.samples, ledger.views)
-        )
+
+        def measure(check: Check = check) -> Evidence:
+            evidence = check.run(ledger.samples, ledger.views)
+            check_evidence(check.id, evidence)
+            return evidence
+
+        attempt(check.id, check.version, {}, into, measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +72,22 @@ class Bench:
 
 def run_detector(detector: Detector, bench: Bench, into: Measurements, progress: Progress) -> None:
     """Measure with one detector, or take what an earlier scan of the same dataset kept."""
-    key = _memo_key(detector, bench)
-    memo = bench.folder / "evidence" / f"{detector.id}-{key}"
 
     def measure() -> Evidence:
+        material = _material(detector, bench, into, progress)
+        memo = bench.folder / "evidence" / f"{detector.id}-{_memo_key(detector, bench, material)}"
         kept = _recall(memo)
         if kept is not None:
             return kept
-        material = _material(detector, bench, into, progress)
         evidence = detector.run(material)
         check_evidence(detector.id, evidence)
         _keep(memo, evidence)
         return evidence
 
-    _attempt(detector.id, detector.version, detector.params, into, measure)
+    attempt(detector.id, detector.version, detector.params, into, measure)
 
 
-def _attempt(
+def attempt(
     identifier: str,
     version: str,
     params: Mapping[str, object],
@@ -96,20 +99,16 @@ def _attempt(
     reason: str | None = None
     started = time.perf_counter()
     try:
-        evidence = measure()
+        into.absorb(measure())
     except InapplicableError as error:
         status, reason = "inapplicable", str(error)
     except (Exception, PanicException) as error:  # noqa: BLE001 - recorded, and no plain pass
         status, reason = "failed", f"{type(error).__name__}: {error}"
-    else:
-        into.absorb(evidence)
     seconds = time.perf_counter() - started
     into.runs.append(DetectorRun(identifier, version, status, seconds, params, reason))
 
 
-def _material(
-    detector: Detector, bench: Bench, into: Measurements, progress: Progress
-) -> Material:
+def _material(detector: Detector, bench: Bench, into: Measurements, progress: Progress) -> Material:
     scanned = into.samples.filter(pl.col("status") == "scanned")
     labels = scanned["label"].fill_null(-1).to_numpy()
     rows = scanned["row"].to_numpy()
@@ -147,13 +146,14 @@ def _generator(seed: int, identifier: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _memo_key(detector: Detector, bench: Bench) -> str:
+def _memo_key(detector: Detector, bench: Bench, material: Material) -> str:
     parts = {
         "version": detector.version,
         "params": {name: str(value) for name, value in sorted(detector.params.items())},
         "seed": bench.seed,
         "reference": bench.reference,
         "views": sorted(bench.views),
+        "duplicates": hashlib.sha256(material.duplicate_of.tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +38,11 @@ TRUTH_SCHEMA = {
     "attack": pl.String,
     "original_label": pl.String,
 }
+
+SURROGATE_EPOCHS = 8
+SURROGATE_BATCH = 128
+SURROGATE_STEPS = 20
+"""Training of the attacker's network: 80,000 images shown at most (10,000 samples)."""
 
 PROBES = 4
 PROBE_SAMPLES = 16
@@ -197,6 +203,7 @@ def _decided(
         params=params,
         sources=layout.sources,
         images=lambda rows, side: thumbnails(layout, rows, side, plan.workers),
+        train=lambda pixels, given, seed: _train(pixels, given, len(layout.class_names), seed),
     )
     key = attack_key(attack.id)
     selection = attack.choose(request, np.random.default_rng([plan.seed, key, 3]))
@@ -217,6 +224,24 @@ def _decided(
         plan.workers,
         donated,
     )
+
+
+def _train(
+    pixels: np.ndarray, labels: np.ndarray, n_classes: int, seed: int
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The reference network, for attacks that need gradients (`AttackRequest.train`)."""
+    from auditor.features.network import choose_hardware
+    from auditor.features.training import Plan, measure_scaling, train_fold
+
+    rows = np.random.default_rng(seed).permutation(len(labels))
+    batch = min(SURROGATE_BATCH, len(rows))
+    plan = Plan(max(SURROGATE_STEPS, SURROGATE_EPOCHS * len(rows) // batch), batch)
+    hardware = choose_hardware("auto")
+    network = train_fold(
+        pixels, labels, rows, n_classes, plan, False, seed, hardware, lambda n_images: None
+    )
+    scale = measure_scaling(pixels, rows)
+    return network, scale.mean, scale.deviation
 
 
 def _edits(plan: PoisonPlan, layout: Layout, selection: Selection) -> Edits:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import string
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -50,7 +51,7 @@ def load_rules(folder: Traversable | None = None) -> tuple[Rule, ...]:
         if item.name.endswith(".toml")
     ]
     rules.sort(key=lambda rule: rule.id)
-    for one, other in zip(rules, rules[1:], strict=False):
+    for one, other in pairwise(rules):
         if one.id == other.id:
             raise UsageError(f"rule {one.id}: two files claim this id; ids are never reused")
     return tuple(rules)
@@ -135,7 +136,7 @@ def judge(
         table = samples if rule.scope == "sample" else evidence.get(rule.scope, pl.DataFrame())
         if table.is_empty() or not set(rule.requires) <= {*table.columns, *samples.columns}:
             continue
-        hits = table.filter(_compile(rule, rule.when))
+        hits = _where(rule, table, rule.when)
         if hits.is_empty():
             continue
         found, marked = _fire(rule, hits, samples, class_names)
@@ -144,6 +145,18 @@ def judge(
             flags.extend(marked)
     findings.sort(key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule, f.key or ""))
     return Judgement(tuple(findings), _flagged(flags, samples, rules, class_names))
+
+
+def _where(rule: Rule, table: pl.DataFrame, expression: str) -> pl.DataFrame:
+    """The rows of ``table`` for which the rule's SQL expression is true.
+
+    Raises:
+        UsageError: the expression is malformed, or does not fit the table.
+    """
+    try:
+        return table.filter(_compile(rule, expression))
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(f"rule {rule.id}: {expression!r} does not fit: {error}") from None
 
 
 def _compile(rule: Rule, expression: str) -> pl.Expr:
@@ -174,7 +187,7 @@ def _fire(
             # The finding is about the key as a whole: it counts its samples and flags none.
             findings.append(_finding(rule, key, named.height, row))
             continue
-        named = named.filter(_compile(rule, rule.members))
+        named = _where(rule, named, rule.members)
         findings.append(_finding(rule, key, named.height, row))
         marks.append(_marks(rule, named))
     return findings, marks
@@ -227,10 +240,9 @@ class _Words(string.Formatter):
         return "n/a" if value is None else str(format(value, format_spec))
 
 
-render: Callable[[str, Mapping[str, Any]], str] = lambda text, values: _Words().vformat(  # noqa: E731
-    text, (), dict(values)
-)
-"""Fill a rule's message with evidence values."""
+def render(text: str, values: Mapping[str, Any]) -> str:
+    """Fill a rule's message with evidence values."""
+    return _Words().vformat(text, (), dict(values))
 
 
 def _marks(rule: Rule, named: pl.DataFrame) -> pl.DataFrame:
@@ -244,7 +256,7 @@ def _marks(rule: Rule, named: pl.DataFrame) -> pl.DataFrame:
         "row",
         rule=pl.lit(rule.id),
         rank=pl.lit(rule.severity.rank),
-        score=score.cast(pl.Float64).clip(0.0, 1.0),
+        score=score.cast(pl.Float64).fill_nan(None).clip(0.0, 1.0),
         suggested=label.cast(pl.Int64),
         reason=pl.Series(reasons, dtype=pl.String) if fields_used else pl.lit(text),
     )
@@ -257,7 +269,9 @@ def _flagged(
     if not flags:
         return pl.DataFrame(schema=FLAGGED)
     severities = [severity.value for severity in Severity]
-    marks = pl.concat(flags).sort(["rank", "score", "rule"], descending=[True, True, False])
+    marks = pl.concat(flags).sort(
+        ["rank", "score", "rule"], descending=[True, True, False], nulls_last=True
+    )
     merged = marks.group_by("row", maintain_order=True).agg(
         rules=pl.col("rule").unique(maintain_order=True),
         severity=pl.col("rank").first().replace_strict(range(len(severities)), severities),
@@ -273,6 +287,6 @@ def _flagged(
     return (
         merged.join(samples, on="row", how="left")
         .join(table, on="suggested", how="left")
-        .sort(["rank", "score", "row"], descending=[True, True, False])
+        .sort(["rank", "score", "row"], descending=[True, True, False], nulls_last=True)
         .select(pl.col(name).cast(kind) for name, kind in FLAGGED.items())
     )

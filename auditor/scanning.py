@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,13 @@ from auditor.blind_spots import blind_spots
 from auditor.config import Config, load_config
 from auditor.detectors import DETECTORS
 from auditor.engines import WorkerPool
-from auditor.errors import NothingToScanError
+from auditor.errors import NothingToScanError, UsageError
 from auditor.features import VIEWS_VERSION
 from auditor.features.store import FeatureStore, open_store, sweep
 from auditor.illustrate import draw_map, draw_thumbnails
 from auditor.ingest import Ledger, coverage, ingest, open_catalog
-from auditor.interfaces import InapplicableError, Progress
-from auditor.measure import Bench, Measurements, run_checks, run_detector
+from auditor.interfaces import Evidence, Progress
+from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector
 from auditor.provenance import CHECKS
 from auditor.readers import Catalog, Columns, subsample, walk
 from auditor.records import (
@@ -41,12 +41,19 @@ KEEP_DATASETS = 20
 """Datasets whose trained references and evidence stay in the cache."""
 
 
-class Observer:
-    """Hears of a scan's stages; this one is silent."""
+class Observer(Protocol):
+    """Hears of a scan's stages."""
+
+    def stage(self, title: str) -> AbstractContextManager[Progress]:
+        """Begin a stage; the progress it yields takes (done, total)."""
+
+
+class Silent:
+    """The observer of a scan that nobody watches."""
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Progress]:
-        """Begin a stage; the progress it yields takes (done, total)."""
+        """Begin a stage that nobody hears of."""
         yield lambda done, total: None
 
 
@@ -71,7 +78,9 @@ def scan(
     """
     root = Path(dataset)
     settings = config or load_config(root, overrides=options)
-    watch = observer or Observer()
+    if settings.cache_root is not None:
+        keep_outside(settings.cache_root, root, "cache folder")
+    watch: Observer = observer or Silent()
     rules = select_rules(load_rules(), settings.select, settings.ignore)
     clock = Stopwatch()
     views_key = f"views-{VIEWS_VERSION}"
@@ -113,7 +122,10 @@ def scan(
         reference=reference,
         detectors=tuple(taken.runs),
         findings=judgement.findings,
-        blind_spots=catalog.notes + blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
+        blind_spots=(
+            *catalog.notes,
+            *blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
+        ),
         verdict=verdict,
         exit_code=code,
         timings=clock.seconds(),
@@ -121,12 +133,24 @@ def scan(
         refusals=_refusals(taken.samples),
         flagged=judgement.flagged,
         samples=taken.samples,
-        evidence={scope: frame for scope, frame in taken.evidence.items()},
+        evidence={str(scope): frame for scope, frame in taken.evidence.items()},
         thumbnails=thumbnails,
         map_points=points,
         fail_on=settings.fail_on.value,
         options=_shown(settings),
     )
+
+
+def keep_outside(path: Path, dataset: Path, what: str) -> None:
+    """Nothing is ever written inside the dataset, or over it.
+
+    Raises:
+        UsageError: ``path`` is the dataset, or lies inside it.
+    """
+    if path.resolve().is_relative_to(dataset.resolve()):
+        raise UsageError(
+            f"{what} {str(path)!r}: lies inside the dataset, which is only read; name another place"
+        )
 
 
 class Stopwatch:
@@ -162,7 +186,8 @@ def _require_samples(catalog: Catalog, root: Path) -> None:
 
 
 def _home(store: FeatureStore, ledger: Ledger) -> Path:
-    return store.dataset_folder(ledger.fingerprint)
+    # The fingerprint knows classes by name; what is kept knows them by number.
+    return store.dataset_folder(ledger.fingerprint, *ledger.class_names)
 
 
 def _reference(
@@ -181,23 +206,25 @@ def _reference(
     labels = ledger.scanned["label"].fill_null(-1).to_numpy()
     folder = _home(store, ledger) / f"reference-{VERSION}-{settings.seed}-{settings.device}"
     folder.mkdir(exist_ok=True)
-    started = time.perf_counter()
-    try:
+    trained: list[Reference] = []
+
+    def train() -> Evidence:
         with watch.stage("Training the reference network") as progress, clock.time("reference"):
             reference = train_reference(
                 ledger.views["pixels"], labels, len(ledger.class_names), folder,
                 settings.seed, settings.device, progress,
             )  # fmt: skip
-    except InapplicableError as error:
-        seconds = time.perf_counter() - started
-        run = DetectorRun("reference", VERSION, "inapplicable", seconds, {}, str(error))
-        taken.runs.append(run)
-        return None, {}, str(error)
+        trained.append(reference)
+        return {}
+
+    attempt("reference", VERSION, {}, taken, train)
+    if not trained:
+        return None, {}, taken.runs[-1].reason or "the reference network was not trained"
+    taken.runs.pop()  # a trained reference has its own place in the report
     views = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in OUTPUTS
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in OUTPUTS
     }
-    return reference, views, ""
+    return trained[0], views, ""
 
 
 def decide(
@@ -215,9 +242,7 @@ def decide(
     return "pass", 0
 
 
-def _describe(
-    root: Path, catalog: Catalog, ledger: Ledger, covered: Coverage
-) -> DatasetInfo:
+def _describe(root: Path, catalog: Catalog, ledger: Ledger, covered: Coverage) -> DatasetInfo:
     return DatasetInfo(
         root=str(root),
         format=catalog.format,

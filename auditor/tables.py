@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import polars as pl
-import pyarrow as pa
 
 from auditor.errors import InternalError
 from auditor.records import SCOPE_KEYS, Scope
@@ -54,49 +53,6 @@ FLAGGED: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """``flagged.parquet``: one row a flagged sample, worst first."""
 
 
-def pack_schema(n_pixels: int, n_texture: int) -> pa.Schema:
-    """What is stored of a decoded sample, keyed by the sha256 of its bytes.
-
-    Args:
-        n_pixels: values of the uint8 pixel view.
-        n_texture: values of the float32 texture view.
-    """
-    return pa.schema(
-        [
-            ("sha256", pa.binary(32)),
-            ("width", pa.uint32()),
-            ("height", pa.uint32()),
-            ("mode", pa.string()),
-            ("format", pa.string()),
-            ("perceptual_hash", pa.uint64()),
-            ("luma_mean", pa.float32()),
-            ("luma_deviation", pa.float32()),
-            ("pixels", pa.binary(n_pixels)),
-            ("texture", pa.binary(4 * n_texture)),
-        ]
-    )
-
-
-REPLY = pa.schema(
-    [
-        ("sha256", pa.binary(32)),
-        ("n_bytes", pa.uint64()),
-        ("label", pa.string()),
-        ("source", pa.string()),
-        ("promised_format", pa.string()),
-        ("refusal", pa.string()),
-        ("detail", pa.string()),
-        ("known", pa.int64()),
-        ("decoded", pa.int64()),
-    ]
-)
-"""What a worker says of each sample of a shard, in order.
-
-``known`` is its place in the index of stored samples, or −1; ``decoded`` its place among the
-shard's newly decoded samples, or −1. Refused samples have neither.
-"""
-
-
 def check_evidence(detector: str, evidence: Mapping[Scope, pl.DataFrame]) -> None:
     """Require keys without repeats and columns named ``<detector>_<quantity>``.
 
@@ -114,7 +70,14 @@ def check_evidence(detector: str, evidence: Mapping[Scope, pl.DataFrame]) -> Non
             )
         if key is None and frame.height != 1:
             raise InternalError(f"detector {detector!r}: {frame.height} dataset rows, expected 1")
-        if key is not None and (key not in frame.columns or frame[key].is_duplicated().any()):
+        if key is None:
+            continue
+        if key not in frame.columns or frame[key].is_duplicated().any():
             raise InternalError(
                 f"detector {detector!r}: {scope} evidence needs one row for each {key!r}"
+            )
+        if frame[key].dtype != SAMPLES[key]:
+            raise InternalError(
+                f"detector {detector!r}: {scope} evidence has {key!r} of type {frame[key].dtype}, "
+                f"expected {SAMPLES[key].__name__}"
             )

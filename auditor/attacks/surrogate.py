@@ -20,25 +20,26 @@ if TYPE_CHECKING:
 MAX_IMAGES = 10_000
 """Training images; more make the attacker's network little better and the attack much slower."""
 
-EPOCHS = 8
 BATCH = 128
-LEARNING_RATE = 2e-3
-"""AdamW, one cycle: 66 % on held-out CIFAR-10 images from 10,000, the best of 1e-3, 2e-3, 5e-3."""
-
 CHUNK = 250
 """Images perturbed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """A trained network in evaluation mode; images are (B, 3, 32, 32) float, 0–1."""
+    """A trained network in evaluation mode; images are (B, 3, 32, 32) float, 0–1.
+
+    ``mean`` and ``deviation``: (3, 1, 1), of each colour on the 0–1 scale.
+    """
 
     body: nn.Module
     head: nn.Module
+    mean: Tensor
+    deviation: Tensor
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 128) penultimate activations."""
-        found: Tensor = self.body((images - 0.5) * 4)
+        """(B, D) penultimate activations."""
+        found: Tensor = self.body((images - self.mean) / self.deviation)
         return found
 
     def logits(self, images: Tensor) -> Tensor:
@@ -78,56 +79,22 @@ def add_delta(image: np.ndarray, delta: np.ndarray, factor: float = 1.0) -> np.n
 def train_surrogate(request: AttackRequest, rng: np.random.Generator) -> Surrogate:
     """Train on at most `MAX_IMAGES` labelled samples; the same generator gives the same network."""
     import torch
-    from torch import nn
 
     rows = np.flatnonzero(request.labels >= 0)
     rows = np.sort(rng.permutation(rows)[:MAX_IMAGES])
-    images = to_tensor(request.images(rows, CANONICAL_SIDE))
-    labels = torch.from_numpy(request.labels[rows])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        body, head = _layers(request.n_classes)
-        surrogate = Surrogate(body, head)
-        parameters = [*body.parameters(), *head.parameters()]
-        steps = EPOCHS * -(-len(rows) // BATCH)
-        optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3 * LEARNING_RATE, steps)
-        for _ in range(EPOCHS):
-            order = torch.from_numpy(rng.permutation(len(rows)))
-            for batch in torch.split(order, BATCH):
-                flip = bool(rng.random() < 0.5)
-                x = images[batch].flip(3) if flip else images[batch]
-                loss = nn.functional.cross_entropy(surrogate.logits(x), labels[batch])
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                schedule.step()
-    body.eval()
-    for parameter in parameters:
+    pixels = request.images(rows, CANONICAL_SIDE)
+    network, mean, deviation = request.train(pixels, request.labels[rows], int(rng.integers(2**31)))
+    network = network.eval().float().to(device="cpu", memory_format=torch.contiguous_format)
+    for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return surrogate
-
-
-def _layers(n_classes: int) -> tuple[nn.Module, nn.Module]:
-    """Three 3×3 stages of 48, 96 and 128 channels behind a space-to-depth stem: 24 MFLOP."""
-    from torch import nn
-
-    def stage(n_in: int, n_out: int) -> list[nn.Module]:
-        # GroupNorm: no running statistics, so gradients are the same in training and attack, and
-        # a dataset of a few samples works.
-        return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.GroupNorm(8, n_out), nn.ReLU()]
-
-    body = nn.Sequential(
-        nn.PixelUnshuffle(2),
-        *stage(12, 48),
-        nn.MaxPool2d(2),
-        *stage(48, 96),
-        nn.MaxPool2d(2),
-        *stage(96, 128),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
+    body, head = network
+    shape = (3, 1, 1)
+    return Surrogate(
+        body,
+        head,
+        torch.from_numpy(mean).float().reshape(shape) / 255,
+        torch.from_numpy(deviation).float().reshape(shape) / 255,
     )
-    return body, nn.Linear(128, n_classes)
 
 
 def perturb(

@@ -100,14 +100,18 @@ def scan(
     output: Annotated[
         list[str] | None,
         typer.Option(
-            "-o", "--output", metavar="FORMAT[=PATH]",
+            "-o",
+            "--output",
+            metavar="FORMAT[=PATH]",
             help="terminal, json, parquet, html, sarif, junit, github or markdown; repeatable. "
             "Without a path it goes to standard output.",
         ),
     ] = None,
     report: Annotated[
-        Path, typer.Option(help="Folder for report.json, flagged.parquet, evidence.parquet and "
-                           "report.html.")
+        Path,
+        typer.Option(
+            help="Folder for report.json, flagged.parquet, evidence.parquet and report.html."
+        ),
     ] = Path("auditor-report"),
     fail_on: Annotated[
         Level | None, typer.Option(help="Exit 1 from this severity on.  [default: high]")
@@ -123,16 +127,20 @@ def scan(
     ] = None,
     allow_refused: Annotated[
         str | None,
-        typer.Option(metavar="N|FRACTION", help="Refused samples that still let a scan pass, "
-                     "such as 10 or 0.01.  [default: 0]"),
+        typer.Option(
+            metavar="N|FRACTION",
+            help="Refused samples that still let a scan pass, such as 10 or 0.01.  [default: 0]",
+        ),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Column that holds the images.")] = None,
     label: Annotated[str | None, typer.Option(help="Column that holds the labels.")] = None,
     source: Annotated[str | None, typer.Option(help="Column that says who supplied it.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="'self' trains a small network on the dataset; or a backbone's name or "
-                     "path.  [default: self]"),
+        typer.Option(
+            help="'self' trains a small network on the dataset; or a backbone's name or "
+            "path.  [default: self]"
+        ),
     ] = None,
     profile: Annotated[
         Profile | None, typer.Option(help="'fast' trains no network.  [default: default]")
@@ -164,8 +172,9 @@ def scan(
     color: Annotated[Colour, typer.Option(help="When to colour.")] = Colour.auto,
 ) -> None:
     """Scan a dataset: exit 0 pass, 1 findings, 2 usage, 3 nothing to scan, 4 incomplete."""
-    from auditor.config import load_config
     from auditor.cli.display import Display
+    from auditor.config import ignored_config, load_config
+    from auditor.scanning import keep_outside
     from auditor.scanning import scan as run
 
     display = Display(color.value, progress, -1 if quiet else int(verbose))
@@ -173,12 +182,17 @@ def scan(
     overrides: dict[str, Any] = {
         "fail_on": fail_on, "min_confidence": min_confidence, "select": select, "ignore": ignore,
         "allow_refused": allow_refused, "image": image, "label": label, "source": source,
-        "model": model, "profile": profile, "device": device, "seed": seed, "workers": workers, "sample": sample,
+        "model": model, "profile": profile, "device": device, "seed": seed, "workers": workers,
+        "sample": sample,
         "cache_dir": None if cache_dir is None else str(cache_dir), "no_cache": no_cache or None,
         "offline": None if offline else False,
     }  # fmt: skip
     settings = load_config(dataset, config, overrides)
-    _outside(report, dataset)
+    keep_outside(report, dataset, "--report")
+    for _, path in outputs:
+        if path is not None:
+            keep_outside(path, dataset, "--output")
+    _mention_ignored(ignored_config(dataset, config), display)
     result = run(dataset, config=settings, observer=display)
     result.save(report)
     _emit(result, outputs, display, report)
@@ -198,13 +212,9 @@ def _parse_output(text: str) -> tuple[str, Path | None]:
     return name, Path(path) if path else None
 
 
-def _outside(folder: Path, dataset: Path) -> None:
-    """Nothing is ever written inside the scanned dataset."""
-    if dataset.is_dir() and folder.resolve().is_relative_to(dataset.resolve()):
-        raise UsageError(
-            f"--report {str(folder)!r}: lies inside the dataset, which is only read; run from "
-            "another folder or name one with --report"
-        )
+def _mention_ignored(file: Path | None, display: Display) -> None:
+    if file is not None:
+        display.warn(f"{file} lies with the dataset and is not obeyed; name it with --config")
 
 
 def _emit(report: Report, outputs: list[tuple[str, Path | None]], display: Display,
@@ -321,8 +331,8 @@ def demo(
     color: Annotated[Colour, typer.Option()] = Colour.auto,
 ) -> None:
     """Poison a bundled sample of digits, scan it and show the report: exit 0 when it is found."""
-    from auditor.cli.display import Display
     from auditor.cli.demo import run_demo
+    from auditor.cli.display import Display
 
     raise typer.Exit(run_demo(folder, Display(color.value, None, 0)))
 
@@ -344,7 +354,9 @@ def main() -> None:
 
         _warn(Console(stderr=True), error)
         sys.exit(error.exit_code)
-    except Exception:  # noqa: BLE001 - Python's own exit code 1 would say "findings"
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:  # noqa: BLE001 - Python's own exit code 1 would say "findings"
         import traceback
 
         traceback.print_exc()

@@ -41,7 +41,8 @@ def run_demo(folder: Path, display: Display) -> int:
         plan = PoisonPlan(clean, poisoned, "badnets", RATE, TARGET, None, {}, 0)
         result = poison(plan, advance)
     display.say(
-        f"{result.n_poisoned} of them now carry a small patch and the label {TARGET!r}: {poisoned}\n"
+        f"{result.n_poisoned} of them now carry a small patch and the label {TARGET!r}: "
+        f"{poisoned}\n"
     )
     report = scan(poisoned, observer=display)
     report.save(folder / "auditor-report")

@@ -104,6 +104,10 @@ class Display:
 
         return advance
 
+    def warn(self, text: str) -> None:
+        """Print one line to standard error; control characters are neutralised."""
+        self.err.print(Text(plain(text), style="yellow"), soft_wrap=True)
+
     def show(self, report: Report, folder: Path) -> None:
         """Print the report to standard output."""
         print_report(report, self.out, self._verbosity, folder)

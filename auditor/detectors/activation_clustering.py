@@ -62,7 +62,7 @@ def cluster(rows: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, float]]:
     gap = float(line[minor].mean() - line[~minor].mean())
     step = -(-len(minor) // SILHOUETTE_ROWS)
     some = slice(None, None, step)
-    mixed = 1 < np.unique(minor[some]).size
+    mixed = np.unique(minor[some]).size > 1
     silhouette = float(silhouette_score(reduced[some], minor[some])) if mixed else 0.0
     return minor, {
         "separation": gap / max(spread, 1e-6 * abs(gap), 1e-30),
@@ -97,7 +97,7 @@ ACTIVATION_CLUSTERING = Detector(
     id="activation_clustering",
     version="1",
     title="Activation clustering: two clusters within a class",
-    needs=frozenset({"penultimate", "fold", "labels"}),
+    needs=frozenset({"penultimate", "probabilities", "fold", "labels"}),
     params={"n_components": N_COMPONENTS, "min_block": MIN_BLOCK, "n_starts": N_STARTS},
     citation="Chen et al. 2018, Detecting Backdoor Attacks by Activation Clustering",
     run=measure,

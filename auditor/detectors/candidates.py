@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.detectors.group import CUT
 from auditor.detectors.ridge import leave_one_out
 
 SEED_SHARES = (0.005, 0.03, 0.15)
@@ -28,10 +29,7 @@ MIN_SEED = 20
 ROUNDS = 8
 STRICT_ROUNDS = 4
 STRICT_CUT = 0.7
-CUT = 0.5
-"""Position between the rest's mean (0) and the group's (1) from which a sample is a member.
-
-The first rounds are stricter, so that a seed that is mostly wrong sheds its wrong samples."""
+"""The first rounds cut stricter, so that a seed that is mostly wrong sheds its wrong samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +73,16 @@ def spectral_seeds(whitened: np.ndarray, generator: np.random.Generator) -> list
     basis = generator.standard_normal((centred.shape[1], size)).astype(np.float32)
     for _ in range(POWER_STEPS):
         basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
-    left, scale, _ = np.linalg.svd(centred @ basis, full_matrices=False)
-    along = (left * scale)[:, :SPECTRAL_DIRECTIONS]
+    along = centred @ basis
+    _, rotation = np.linalg.eigh(along.T @ along)
+    along = along @ rotation[:, ::-1][:, :SPECTRAL_DIRECTIONS]
     along = along - np.median(along, axis=0)
     signed = [sign * column for column in along.T for sign in (1, -1)]
     return [top(scores, share) for scores in signed for share in SPECTRAL_SHARES]
 
 
 def settle(predictions: np.ndarray, members: np.ndarray, cut: float) -> np.ndarray:
-    """One step: (n, m) bool, the samples at or above ``cut`` between the two means of p."""
+    """One step: (n, m) bool, the samples beyond ``cut`` between the two means of p."""
     inside = members.sum(axis=0)
     mean_in = (predictions * members).sum(axis=0) / np.maximum(inside, 1)
     mean_out = (predictions * ~members).sum(axis=0) / np.maximum(len(members) - inside, 1)
@@ -92,9 +91,7 @@ def settle(predictions: np.ndarray, members: np.ndarray, cut: float) -> np.ndarr
     return kept
 
 
-def self_train(
-    whitened: np.ndarray, leverage: np.ndarray, seeds: np.ndarray, n: int
-) -> Groups:
+def self_train(whitened: np.ndarray, leverage: np.ndarray, seeds: np.ndarray, n: int) -> Groups:
     """Grow the seeds (n_k, m) bool inside a class from its whitened rows (n_k, d).
 
     ``n`` is the number of fitted rows of the whole dataset; outside the class T is zero.

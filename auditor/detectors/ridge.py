@@ -64,7 +64,7 @@ class Ridge:
         return whitened
 
     def leverage(self, whitened: np.ndarray) -> np.ndarray:
-        """h of whitened rows (B, d): (B,) float32, in 1/n…1."""
+        """Leverage h of whitened rows (B, d): (B,) float32, in 1/n…1."""
         leverage: np.ndarray = np.einsum("bd,bd->b", whitened, whitened) + np.float32(1 / self.n)
         return leverage
 
@@ -79,7 +79,7 @@ class Ridge:
 def blocks(
     images: np.ndarray, index: np.ndarray, mean: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (part of ``index`` (B,), its centred rows (B, D) float32) of ``images`` (N, D) uint8."""
+    """Yield (part of ``index``, its centred rows (B, D) float32) of ``images`` (N, D) uint8."""
     shift = mean.astype(np.float32)
     for start in range(0, len(index), BLOCK):
         part = index[start : start + BLOCK]
@@ -133,9 +133,7 @@ def pooling(side: int, channels: int, width: int) -> np.ndarray:
     return matrix
 
 
-def leave_one_out(
-    fitted: np.ndarray, targets: np.ndarray, leverage: np.ndarray
-) -> np.ndarray:
+def leave_one_out(fitted: np.ndarray, targets: np.ndarray, leverage: np.ndarray) -> np.ndarray:
     """Leave-one-out predictions, all (B, m): from t̄ + x·W, targets T and leverage h."""
     slack = np.maximum(1 - leverage, np.float32(MIN_SLACK))
     predictions: np.ndarray = targets - (targets - fitted) / slack

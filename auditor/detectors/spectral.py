@@ -25,6 +25,7 @@ from auditor.detectors.subpopulation import (
 )
 from auditor.interfaces import Detector, Evidence, Material
 
+
 def squared_projection(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Project centred rows on their top right-singular vector.
 
@@ -41,7 +42,11 @@ def squared_projection(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]
     values, vectors = eigh(gram, subset_by_index=[max(width - 2, 0), width - 1])
     projection = rows @ vectors[:, -1].astype(np.float32)
     squared = projection.astype(np.float64) ** 2
-    return projection, squared / max(squared.mean(), 1e-30), float(values[-1] / max(values[0], 1e-30))
+    return (
+        projection,
+        squared / max(squared.mean(), 1e-30),
+        float(values[-1] / max(values[0], 1e-30)),
+    )
 
 
 def measure(material: Material) -> Evidence:
@@ -84,7 +89,7 @@ SPECTRAL = Detector(
     id="spectral",
     version="1",
     title="Spectral signatures: a second population along one direction of a class",
-    needs=frozenset({"penultimate", "fold", "labels"}),
+    needs=frozenset({"penultimate", "probabilities", "fold", "labels"}),
     params={"min_block": MIN_BLOCK, "min_minor": MIN_MINOR, "shrinkage": SHRINKAGE},
     citation="Tran, Li, Madry 2018, Spectral Signatures in Backdoor Attacks",
     run=measure,

@@ -32,6 +32,9 @@ MAX_CULPRITS = 16
 """Samples that may kill a worker within one shard before the rest of the shard is refused: each
 death repeats the shard, and a shard full of killers must not take hours."""
 
+WORKER_PROGRAM = ("-P", "-m", "auditor.engines.worker")
+"""-P: never import from the current folder, which may be the dataset."""
+
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -96,7 +99,7 @@ class Worker:
             raise self._dead("worker_crashed") from None
         try:
             return parse_reply(self._receive(process))
-        except pa.ArrowInvalid:
+        except (pa.ArrowException, OSError, ValueError, KeyError):
             raise self._dead("worker_crashed") from None
 
     def stop(self) -> None:
@@ -116,8 +119,7 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             limits = self._limits
-            # -P: never import from the current folder, which may be the dataset.
-            command = [sys.executable, "-P", "-m", "auditor.engines.worker"]
+            command = [sys.executable, *WORKER_PROGRAM]
             command += [str(self._page_file.fileno()), str(limits.memory)]
             command += [str(limits.cpu_seconds), str(limits.pixels), self._known or ""]
             environment = {**os.environ, **WORKER_ENVIRONMENT}
@@ -244,9 +246,10 @@ class WorkerPool:
                         f"{worker.last_words()}) while refusing it whole; please report it"
                     ) from death
                 too_many = len(refused) >= MAX_CULPRITS
-                whole = death.index < 0 or too_many
-                key = "*" if whole else str(death.index)
-                refused[key] = "too_many_crashes" if too_many else death.reason
+                key = str(death.index)
+                # A sample that is refused already and still kills is none that can be left out.
+                whole = death.index < 0 or too_many or key in refused
+                refused["*" if whole else key] = "too_many_crashes" if too_many else death.reason
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._local, "worker", None)

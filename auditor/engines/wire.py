@@ -47,9 +47,52 @@ def parse_reply(payload: bytes | bytearray) -> pa.Table:
     """Read a reply and validate every buffer (``validate(full=True)``).
 
     Raises:
-        pa.ArrowInvalid: the payload is no well-formed Arrow IPC stream.
+        pa.ArrowException, OSError, ValueError, KeyError: the payload is no well-formed stream.
     """
     with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
         table = reader.read_all()
     table.validate(full=True)
     return table
+
+
+def pack_schema(n_pixels: int, n_texture: int) -> pa.Schema:
+    """What is stored of a decoded sample, keyed by the sha256 of its bytes.
+
+    Args:
+        n_pixels: values of the uint8 pixel view.
+        n_texture: values of the float32 texture view.
+    """
+    return pa.schema(
+        [
+            ("sha256", pa.binary(32)),
+            ("width", pa.uint32()),
+            ("height", pa.uint32()),
+            ("mode", pa.string()),
+            ("format", pa.string()),
+            ("perceptual_hash", pa.uint64()),
+            ("luma_mean", pa.float32()),
+            ("luma_deviation", pa.float32()),
+            ("pixels", pa.binary(n_pixels)),
+            ("texture", pa.binary(4 * n_texture)),
+        ]
+    )
+
+
+REPLY = pa.schema(
+    [
+        ("sha256", pa.binary(32)),
+        ("n_bytes", pa.uint64()),
+        ("label", pa.string()),
+        ("source", pa.string()),
+        ("promised_format", pa.string()),
+        ("refusal", pa.string()),
+        ("detail", pa.string()),
+        ("known", pa.int64()),
+        ("decoded", pa.int64()),
+    ]
+)
+"""What a worker says of each sample of a shard, in order.
+
+``known`` is its place in the index of stored samples, or −1; ``decoded`` its place among the
+shard's newly decoded samples, or −1. Refused samples have neither.
+"""

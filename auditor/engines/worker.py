@@ -7,6 +7,7 @@ from standard input, answers on standard output, and keeps no state that matters
 from __future__ import annotations
 
 import hashlib
+import itertools
 import mmap
 import os
 import resource
@@ -18,17 +19,25 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from auditor.engines.wire import PROGRESS, decode_task, write_reply
+from auditor.engines.wire import PROGRESS, REPLY, decode_task, pack_schema, write_reply
 from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_view
 from auditor.features.digests import DigestIndex
 from auditor.features.pixels import SIDE, luma
-from auditor.readers import image_folder, metadata, parquet
-from auditor.readers.decode import EXTENSIONS, Decoded, Refusal, decode, prepare, thumbnail
+from auditor.readers import image_folder, metadata, parquet_rows
+from auditor.readers.decode import Decoded, Refusal, decode, prepare, thumbnail
 from auditor.readers.sample import EncodedSample
-from auditor.tables import REPLY, pack_schema
+from auditor.readers.signatures import EXTENSIONS
 
 READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError)
 """What pyarrow raises on malformed files, beside ending the process."""
+
+
+STRUCTURE: Mapping[str, Callable[[Mapping[str, Any]], pa.Table]] = {
+    "inspect": parquet_rows.describe,
+    "paths": parquet_rows.paths,
+    "metadata": metadata.load,
+}
+"""Tasks that look into one file's structure."""
 
 
 class Clock:
@@ -55,7 +64,7 @@ class Station:
     def __init__(self, clock: Clock, index: DigestIndex | None) -> None:
         self.clock = clock
         self.index = index
-        self.groups = parquet.GroupReader()
+        self.groups = parquet_rows.GroupReader()
 
     def ingest(self, task: Mapping[str, Any]) -> pa.Table:
         """Read a shard once: hash every sample, decode those not stored yet, make their views."""
@@ -66,7 +75,7 @@ class Station:
         self.clock.mark(-1)
         try:
             rows, fresh = self._rows(self._samples(task), refused)
-        except (StopIteration, *READ_ERRORS) as error:
+        except READ_ERRORS as error:
             return _all_refused(size, "unreadable_pages", f"{type(error).__name__}: {error}"[:200])
         except MemoryError:
             return _all_refused(size, "memory_limit", "reading the rows asked for too much memory")
@@ -75,7 +84,7 @@ class Station:
 
     def _samples(self, task: Mapping[str, Any]) -> Iterator[EncodedSample]:
         if task["reader"] == "parquet":
-            return parquet.read(task, self.groups)
+            return parquet_rows.read(task, self.groups)
         return image_folder.read(task)
 
     def _rows(
@@ -84,8 +93,7 @@ class Station:
         rows: list[dict[str, Any]] = []
         fresh: list[tuple[bytes, Decoded]] = []
         places: dict[bytes, int] = {}
-        for index, sample in enumerate(samples):
-            self.clock.mark(index)
+        for index, sample in self._each(samples):
             row = _blank(sample)
             rows.append(row)
             if sample.data is None:
@@ -108,14 +116,22 @@ class Station:
             row["decoded"] = places[digest]
         return rows, fresh
 
+    def _each(self, samples: Iterator[EncodedSample]) -> Iterator[tuple[int, EncodedSample]]:
+        """Number the samples, each marked before its bytes are read: reading can hang too."""
+        for index in itertools.count():
+            self.clock.mark(index)
+            sample = next(samples, None)
+            if sample is None:
+                return
+            yield index, sample
+
     def thumbnails(self, task: Mapping[str, Any]) -> pa.Table:
         """Small JPEGs, made anew from decoded pixels, of the positions ``picks`` of a shard."""
         picks = set(task["picks"])
         pictures: list[bytes | None] = []
         if "*" not in task["refused"]:
             self.clock.mark(-1)
-            for index, sample in enumerate(self._samples(task)):
-                self.clock.mark(index)
+            for index, sample in self._each(self._samples(task)):
                 if index in picks and str(index) not in task["refused"] and sample.data:
                     pictures.append(thumbnail(sample.data))
                 elif index in picks:
@@ -218,13 +234,13 @@ def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:
     for line in tasks:
         task = decode_task(line)
         station.clock.mark(-1)
-        kind = task["kind"]
+        kind = str(task["kind"])
         if kind == "ingest":
             reply = station.ingest(task)
         elif kind == "thumbnails":
             reply = station.thumbnails(task)
         else:
-            reply = _structure(parquet.describe if kind == "inspect" else metadata.load, task)
+            reply = _structure(STRUCTURE[kind], task)
         write_reply(replies, reply)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import cast
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def umap_map(
     """Lay out at most 5,000 samples in the plane, every flagged one among them.
 
     Args:
-        features: (N, D) float, any finite range; may be memory-mapped.
+        features: (N, D) float; may be memory-mapped; values that are not finite count as 0.
         flagged_index: (F,) int, indices into 0…N−1; where F exceeds 5,000, a part of them is drawn.
         seed: decides which other samples are shown, and the layout.
 
@@ -38,10 +37,10 @@ def umap_map(
     """
     generator = np.random.default_rng(seed)
     index = _choose(len(features), np.asarray(flagged_index, np.int64), generator)
-    points = _components(np.nan_to_num(np.asarray(features[index], np.float32)), seed)
-    if len(index) < _FEWEST or not points.any():
-        return index, points[:, 0].copy(), points[:, 1].copy()
-    layout = _layout(points, seed)
+    part = np.nan_to_num(np.asarray(features[index], np.float32), posinf=0.0, neginf=0.0)
+    layout = _components(part, seed % 2**32)
+    if len(index) >= _FEWEST and layout.any():
+        layout = _layout(layout, seed % 2**32)
     return index, layout[:, 0].copy(), layout[:, 1].copy()
 
 
@@ -58,13 +57,19 @@ def _choose(n: int, flagged: np.ndarray, generator: np.random.Generator) -> np.n
 def _components(features: np.ndarray, seed: int) -> np.ndarray:
     """Project on the leading principal components: (M, D) → (M, ≥2) float32, unit overall scale."""
     from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    centred = features - features.mean(axis=0, keepdims=True)
     kept = min(_DIMENSIONS, *features.shape)
-    if kept == 0 or not centred.any():
+    if kept == 0:
         return np.zeros((len(features), 2), np.float32)
-    solver = PCA(kept, svd_solver="randomized", random_state=seed)
-    points = solver.fit_transform(centred / centred.std()).astype(np.float32)
+    centred = features - features.mean(axis=0, keepdims=True)
+    if not centred.any():
+        return np.zeros((len(features), 2), np.float32)
+    # One thread: another order of summation moves points, and with them the page. The limit binds
+    # the libraries loaded by now, so it stands below the imports.
+    with threadpool_limits(limits=1):
+        solver = PCA(kept, svd_solver="randomized", random_state=seed)
+        points = solver.fit_transform(centred / centred.std()).astype(np.float32)
     missing = max(0, 2 - points.shape[1])
     return np.pad(points, ((0, 0), (0, missing)))
 
@@ -72,6 +77,7 @@ def _components(features: np.ndarray, seed: int) -> np.ndarray:
 def _layout(points: np.ndarray, seed: int) -> np.ndarray:
     """Run UMAP on (M, d) float32 points; returns (M, 2) float32."""
     from sklearn.neighbors import NearestNeighbors
+    from threadpoolctl import threadpool_limits
 
     with warnings.catch_warnings():
         # umap warns at import that its tensorflow variant is missing; we have no use for it.
@@ -79,19 +85,20 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
         from umap import UMAP
 
     neighbours = min(_NEIGHBOURS, len(points) - 1)
-    # Exact neighbours: at this size as fast as the approximate search, without compiling it.
-    search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(points)
-    distances, nearest = search.kneighbors(points)
     start = points[:, :2] / max(float(np.abs(points[:, :2]).max()), 1e-12) * 10
-    model = UMAP(
-        n_neighbors=neighbours,
-        n_epochs=_EPOCHS,
-        min_dist=0.1,
-        init=start,
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=(nearest, distances.astype(np.float32)),
-    )
-    with warnings.catch_warnings():
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # Given neighbours, umap warns that new points can not be placed; there are none.
         warnings.simplefilter("ignore", UserWarning)
-        return cast(np.ndarray, np.asarray(model.fit_transform(points), np.float32))
+        # Exact neighbours: at this size as fast as the approximate search, without compiling it.
+        search = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(points)
+        distances, nearest = search.kneighbors(points)
+        model = UMAP(
+            n_neighbors=neighbours,
+            n_epochs=_EPOCHS,
+            min_dist=0.1,
+            init=start,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(nearest, distances.astype(np.float32)),
+        )
+        return np.asarray(model.fit_transform(points), np.float32)

@@ -24,7 +24,8 @@ def pixel_view(canvas: np.ndarray) -> np.ndarray:
         return canvas
     blocks = canvas.reshape(batch, SIDE, factor, SIDE, factor, 3).astype(np.uint32)
     total = blocks.sum(axis=(2, 4))
-    return ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    pixels: np.ndarray = ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    return pixels
 
 
 def luma(images: np.ndarray) -> np.ndarray:
@@ -57,4 +58,5 @@ def dct_basis(size: int) -> np.ndarray:
     i = np.arange(size)[None, :]
     matrix = np.sqrt(2.0 / size) * np.cos(np.pi * (2 * i + 1) * u / (2 * size))
     matrix[0] = np.sqrt(1.0 / size)
-    return matrix.astype(np.float32)
+    basis: np.ndarray = matrix.astype(np.float32)
+    return basis

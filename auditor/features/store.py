@@ -8,10 +8,12 @@ dataset's fingerprint.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,12 @@ import pyarrow as pa
 
 from auditor.features.digests import DigestIndex, digest_prefixes
 
+SCRATCH = "auditor-"
+"""What the names of scratch folders begin with."""
+
+YOUNG = 60.0
+"""Seconds for which a scratch folder is left alone: its scan may not have locked it yet."""
+
 
 class FeatureStore:
     """Packs of stored samples under ``root``; open it with `open_store`."""
@@ -28,6 +36,7 @@ class FeatureStore:
     def __init__(self, root: Path, views_key: str, scratch: Path) -> None:
         self.root = root
         self.scratch = scratch
+        self._views_key = views_key
         self._packs = root / "packs" / views_key
         self._packs.mkdir(parents=True, exist_ok=True)
         self._files: list[Path] = []
@@ -46,7 +55,13 @@ class FeatureStore:
         packs: list[np.ndarray] = []
         rows: list[np.ndarray] = []
         for path in sorted(self._packs.glob("*.arrow")):
-            found = _column(_open_pack(path), "sha256")
+            try:
+                # A copy, so that the file is closed: there may be more packs than descriptors.
+                found = _column(_open_pack(path), "sha256").copy()
+            except (pa.ArrowException, OSError, KeyError):
+                # A damaged pack is as good as none: its samples are decoded again.
+                path.unlink(missing_ok=True)
+                continue
             packs.append(np.full(len(found), len(self._files), np.int64))
             rows.append(np.arange(len(found)))
             digests.append(found)
@@ -84,10 +99,12 @@ class FeatureStore:
         order = np.argsort(np.concatenate(places), kind="stable")
         return pa.concat_tables(pieces).take(pa.array(order)).combine_chunks()
 
-    def dataset_folder(self, fingerprint: str) -> Path:
-        """Where results of one dataset are kept."""
-        folder = self.root / "datasets" / fingerprint
+    def dataset_folder(self, *key: str) -> Path:
+        """Where results of one dataset are kept; ``key`` is all that they depend on."""
+        name = hashlib.sha256("\0".join([self._views_key, *key]).encode("utf-8")).hexdigest()
+        folder = self.root / "datasets" / name
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # last used now, see `sweep`
         return folder
 
 
@@ -97,9 +114,26 @@ def open_store(root: Path | None, views_key: str) -> Iterator[FeatureStore]:
     base = root
     if base is not None:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix="auditor-", dir=base) as scratch:
+        _drop_abandoned(base)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=base) as scratch:
         folder = Path(scratch)
-        yield FeatureStore(base or folder / "store", views_key, folder)
+        with (folder / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield FeatureStore(base or folder / "store", views_key, folder)
+
+
+def _drop_abandoned(base: Path) -> None:
+    """Remove the scratch folders of scans that were killed: no process holds their lock."""
+    for lock in base.glob(f"{SCRATCH}*/lock"):
+        try:
+            if time.time() - lock.stat().st_mtime < YOUNG:
+                continue
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+        except OSError:
+            # In use by another scan, or removed by one.
+            continue
 
 
 def write_atomically(path: Path, payload: bytes) -> None:

@@ -52,7 +52,8 @@ def _dct_statistics(ycc: np.ndarray) -> np.ndarray:
     rows = np.einsum("ui,bcpiqj->bcpuqj", basis, blocks, optimize=True)
     coefficients = np.matmul(rows, basis.T)
     mean = np.abs(coefficients).mean(axis=(2, 4))
-    return np.log1p(mean).reshape(batch, channels * BLOCK * BLOCK)
+    logs: np.ndarray = np.log1p(mean).reshape(batch, channels * BLOCK * BLOCK)
+    return logs
 
 
 def _residual_statistics(ycc: np.ndarray) -> np.ndarray:

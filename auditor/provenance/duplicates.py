@@ -24,8 +24,8 @@ def measure(samples: pl.DataFrame, views: Mapping[str, np.ndarray]) -> Evidence:
         "row",
         duplicates_of=_others(pl.col("row").first().over("sha256")),
         duplicates_n=pl.len().over("sha256").cast(pl.Int64),
-        duplicates_conflict=pl.col("label").n_unique().over("sha256") > 1,
-        duplicates_across_splits=pl.col("split").n_unique().over("sha256") > 1,
+        duplicates_conflict=pl.col("label").drop_nulls().n_unique().over("sha256") > 1,
+        duplicates_across_splits=pl.col("split").drop_nulls().n_unique().over("sha256") > 1,
     )
     extra = group["duplicates_of"].is_not_null().sum()
     dataset = pl.DataFrame(

@@ -124,7 +124,7 @@ def _evidence(scanned: pl.DataFrame, rows: np.ndarray, component: np.ndarray) ->
             "row",
             near_duplicates_of=pl.when(first == pl.col("row")).then(None).otherwise(first),
             near_duplicates_n=pl.len().over("group").cast(pl.Int64),
-            near_duplicates_conflict=(pl.col("label").n_unique().over("group") > 1)
+            near_duplicates_conflict=(pl.col("label").drop_nulls().n_unique().over("group") > 1)
             & (pl.col("sha256").n_unique().over("group") > 1),
         )
     )

@@ -5,7 +5,8 @@ from auditor.readers.catalog import Catalog, Columns
 from auditor.readers.sampling import subsample
 from auditor.readers.walk import Listing, walk
 
-READERS = (image_folder.discover, parquet.discover)
-"""Each claims its own kind of files from the listing; a dataset may hold several kinds."""
+READERS = (parquet.discover, image_folder.discover)
+"""Each claims its own kind of files from the listing; a dataset may hold several kinds. Tables come
+first: image files that a table names are its samples, and not found a second time."""
 
 __all__ = ["READERS", "Catalog", "Columns", "Listing", "subsample", "walk"]

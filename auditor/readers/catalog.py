@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:  # workers import this module, and need no polars
+    import polars as pl
 
 FileEntry = tuple[str, str]
 """(uri: POSIX path relative to the root in valid UTF-8, path: as the file system spells it)."""
@@ -46,20 +47,25 @@ class Shard:
     known: pl.DataFrame
 
 
-KNOWN_SCHEMA = {
-    "uri": pl.String,
-    "record": pl.UInt64,
-    "label": pl.String,
-    "split": pl.String,
-    "source": pl.String,
-}
+def known_frame(columns: Mapping[str, Any]) -> pl.DataFrame:
+    """What a listing knows of a shard's samples: columns of `Shard.known` in any order."""
+    import polars as pl
+
+    schema = {
+        "uri": pl.String, "record": pl.UInt64, "label": pl.String, "split": pl.String,
+        "source": pl.String,
+    }  # fmt: skip
+    return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All that a dataset holds: shards to read, files refused, files that are no samples.
 
-    ``class_names`` is the declared order of the classes, or empty where names are the samples' own.
+    Attributes:
+        class_names: the declared order of the classes, or empty where names are the samples' own.
+        claimed: uris of files that these shards read as samples of a table that names them.
+        n_tables: files in which the columns that a user named were looked for.
     """
 
     format: str
@@ -67,7 +73,9 @@ class Catalog:
     refused: tuple[Refused, ...]
     not_samples: Mapping[str, int]
     class_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    claimed: frozenset[str] = frozenset()
+    n_tables: int = 0
 
     @property
     def n_samples(self) -> int:

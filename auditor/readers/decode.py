@@ -23,6 +23,7 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -37,22 +38,6 @@ PLUGINS = (
 """Imported one by one, so that Pillow never loads the plugins of its other formats."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
-EXTENSIONS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
-    ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".dib": "BMP", ".tif": "TIFF",
-    ".tiff": "TIFF",
-}  # fmt: skip
-"""What a file's name promises."""
-
-UNSUPPORTED_EXTENSIONS = frozenset(
-    ".apng .avif .avifs .blp .bufr .cur .dcm .dcx .dds .dng .emf .eps .exr .fit .fits .flc .fli "
-    ".ftex .ftu .gbr .grib .hdf .hdr .heic .heif .icb .icns .ico .im .iim .j2c .j2k .jng .jp2 "
-    ".jpc .jpf .jpx .jxl .mic .mng .mpo .msp .nef .palm .pbm .pcd .pcx .pfm .pgm .pic .pict .pixar "
-    ".pnm .ppm .psd .ps .pxr .qoi .ras .raw .rgb .rgba .sgi .spi .spider .svg .tga .vda .vst .vtf "
-    ".wal .wmf .xbm .xpm .xvthumb".split()
-)
-"""Images all the same: named as refused, not passed over as no samples."""
 
 DECODE_ERRORS = (
     OSError,
@@ -128,7 +113,7 @@ def decode(data: bytes) -> Decoded | Refusal:
             return _decode(image)
     except MemoryError:
         return Refusal("memory_limit", "decoding asked for more memory than a sample may use")
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return Refusal("not_an_image", f"starts with {data[:8]!r}")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return Refusal("too_many_pixels", str(error))
@@ -171,9 +156,9 @@ def _deep_to_rgb(values: np.ndarray) -> Image.Image:
     """Map a 16-bit, 32-bit or float image to 8 bits: by 1/257 if it fits 16 bits, else by range."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if 0 <= low and high <= 1 and not np.all(values == np.rint(values)):
+    if low >= 0 and high <= 1 and not np.all(values == np.rint(values)):
         scaled = values * 255.0
-    elif 0 <= low and high <= 65535:
+    elif low >= 0 and high <= 65535:
         scaled = values / 257.0 if high > 255 else values
     else:
         scaled = (values - low) * (255.0 / max(high - low, 1e-12))
@@ -186,24 +171,6 @@ def _reason(error: BaseException) -> str:
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
         return "truncated"
     return "corrupt"
-
-
-def sniff(head: bytes) -> str | None:
-    """The supported format that a file's first 16 bytes announce, or None."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[:6] in {b"GIF87a", b"GIF89a"}:
-        return "GIF"
-    if head[:4] in {b"II*\x00", b"MM\x00*"}:
-        return "TIFF"
-    # A BMP starts with the letters BM, as much else does: ask for its reserved zero bytes too.
-    if head[:2] == b"BM" and head[6:10] == b"\x00\x00\x00\x00":
-        return "BMP"
-    return None
 
 
 def thumbnail(data: bytes, side: int = 96) -> bytes | None:

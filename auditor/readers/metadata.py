@@ -26,16 +26,17 @@ SOURCE_COLUMNS = ("source", "contributor", "annotator", "uploader", "author", "h
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the metadata says of one image."""
+    """What the metadata says of one image; ``labelled`` if it has a label column at all."""
 
     label: str | None
     source: str | None
+    labelled: bool
 
 
 def read_metadata(
     uri: str, path: str, columns: Columns, ask: Ask
-) -> tuple[dict[str, Row], list[Refused]]:
-    """Rows by uri, and what is wrong with the file; parsed in an isolated worker.
+) -> tuple[dict[str, Row], list[Refused]] | Refused:
+    """Rows by uri and what is wrong with some of them; parsed in an isolated worker.
 
     Raises:
         UsageError: ``columns`` names a column that the file does not have.
@@ -43,10 +44,10 @@ def read_metadata(
     table = ask({"kind": "metadata", "path": path})
     if "refusal" in table.column_names:
         detail = str(table["detail"][0])
-        return {}, [Refused(uri, "unreadable_metadata", detail)]
+        return Refused(uri, "unreadable_metadata", detail)
     names = table.column_names
     if "file_name" not in names:
-        return {}, [Refused(uri, "unreadable_metadata", f"no file_name column among {names}")]
+        return Refused(uri, "unreadable_metadata", f"no file_name column among {names}"[:200])
     label = choose(columns.label, LABEL_COLUMNS, names, "--label", uri)
     source = choose(columns.source, SOURCE_COLUMNS, names, "--source", uri)
     folder = posixpath.dirname(uri)
@@ -58,11 +59,13 @@ def read_metadata(
     for file_name, one_label, one_source in zip(
         table["file_name"].to_pylist(), labels, sources, strict=True
     ):
-        target = posixpath.normpath(posixpath.join(folder, str(file_name)))
-        if target.startswith(("../", "/")) or target == "..":
+        target = posixpath.normpath(posixpath.join(folder, file_name or ""))
+        if not file_name:
+            problems.append(Refused(uri, "missing_file", "a row without a file name"))
+        elif target.startswith(("../", "/")) or target == "..":
             problems.append(Refused(target, "path_escape", f"named in {uri}"))
         else:
-            rows[target] = Row(one_label, one_source)
+            rows[target] = Row(one_label or None, one_source or None, label is not None)
     return rows, problems
 
 
@@ -93,7 +96,9 @@ def load(task: Mapping[str, Any]) -> pa.Table:
     path = str(task["path"])
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
-        table = pyarrow.csv.read_csv(path)
+        # As text, whatever it looks like: "007" and "7" may be two classes.
+        as_text = pyarrow.csv.ConvertOptions(default_column_type=pa.string())
+        table = pyarrow.csv.read_csv(path, convert_options=as_text)
     elif suffix == ".jsonl":
         table = pyarrow.json.read_json(path)
     else:
@@ -113,4 +118,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
         or pa.types.is_large_string(kind)
         or pa.types.is_boolean(kind)
         or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_temporal(kind)
+        or (pa.types.is_dictionary(kind) and _is_scalar(kind.value_type))
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.errors import NothingToScanError, UsageError
 from auditor.readers.catalog import FileEntry, Refused
+from auditor.readers.signatures import sniff
 
-SPLITS = frozenset(
-    "train training val valid validation dev test testing eval evaluation unlabeled".split()
-)
+SPLITS = frozenset({
+    "train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval",
+    "evaluation", "unlabeled",
+})  # fmt: skip
 """Folder names that are splits and not classes, as the Hugging Face layouts spell them."""
 
 
@@ -26,64 +28,87 @@ class Listing:
     files: tuple[FileEntry, ...]
     refused: tuple[Refused, ...]
     skipped: Mapping[str, int]
-    """Hidden files and folders by name: no samples, and not descended into."""
+    """Hidden files by name, and the number of files in hidden folders: no samples."""
+    splits: frozenset[str] = frozenset()
+    """The top-level folders that are splits and not classes."""
 
 
 def walk(path: Path) -> Listing:
     """List ``path``, a folder or a single file.
 
     Raises:
-        UsageError: the path does not exist.
+        UsageError: the path does not exist or can not be looked at.
         NothingToScanError: the path is neither a folder nor a regular file.
     """
-    if not path.exists():
-        raise UsageError(f"dataset {str(path)!r}: no such file or folder; check the path")
-    if path.is_file():
-        return Listing(path.parent, ((readable(path.name), str(path)),), (), {})
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise UsageError(f"dataset {str(path)!r}: no such file or folder; check the path") from None
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"dataset {str(path)!r}: {said}; check the path") from None
+    if stat.S_ISREG(mode):
+        # The user named this file, so a link is followed here, and only here.
+        real = path.resolve()
+        return Listing(real.parent, ((readable(path.name), str(real)),), (), {})
+    if not stat.S_ISDIR(mode):
         raise NothingToScanError(
             f"dataset {str(path)!r}: got a special file, expected a folder or a Parquet file"
         )
-    files: list[FileEntry] = []
-    refused: list[Refused] = []
-    skipped: Counter[str] = Counter()
-    _walk(str(path), "", files, refused, skipped)
-    files.sort()
-    refused.sort(key=lambda item: item.uri)
-    return Listing(path, tuple(files), tuple(refused), dict(sorted(skipped.items())))
+    found = _Finds([], [], Counter())
+    _walk(str(path), found)
+    files = sorted(found.files)
+    refused = sorted(found.refused, key=lambda item: item.uri)
+    skipped = dict(sorted(found.skipped.items()))
+    splits = split_folders(uri for uri, _ in files)
+    return Listing(path, tuple(files), tuple(refused), skipped, splits)
 
 
-def _walk(
-    folder: str,
-    prefix: str,
-    files: list[FileEntry],
-    refused: list[Refused],
-    skipped: Counter[str],
-) -> None:
-    pending = [(folder, prefix)]
+@dataclass(frozen=True, slots=True)
+class _Finds:
+    """What `_walk` collects."""
+
+    files: list[FileEntry]
+    refused: list[Refused]
+    skipped: Counter[str]
+
+
+def _walk(root: str, found: _Finds) -> None:
+    """Sort everything below ``root`` into files, refused entries and hidden ones."""
+    pending: list[tuple[str, str, str]] = [(root, "", "")]
     while pending:
-        folder, prefix = pending.pop()
+        folder, prefix, hidden = pending.pop()
         try:
-            entries = list(os.scandir(folder))
+            with os.scandir(folder) as listing:
+                entries = list(listing)
         except OSError as error:
-            refused.append(Refused(prefix.rstrip("/"), "unreadable_folder", str(error.strerror)))
+            uri = prefix.rstrip("/")
+            found.refused.append(Refused(uri, "unreadable_folder", str(error.strerror)))
             continue
         for entry in entries:
-            uri = prefix + readable(entry.name)
-            if entry.name.startswith("."):
-                skipped[readable(entry.name)] += 1
-            elif entry.is_symlink():
-                refused.append(Refused(uri, "symbolic_link", "links are not followed"))
+            name = readable(entry.name)
+            uri = prefix + name
+            inside = hidden or (f"{name}/" if name.startswith(".") else "")
+            if entry.is_symlink():
+                found.refused.append(Refused(uri, "symbolic_link", "links are not followed"))
             elif entry.is_dir(follow_symlinks=False):
-                pending.append((entry.path, uri + "/"))
-            elif entry.is_file(follow_symlinks=False):
-                files.append((uri, entry.path))
+                pending.append((entry.path, uri + "/", inside))
+            elif not entry.is_file(follow_symlinks=False):
+                found.refused.append(Refused(uri, "special_file", "a pipe, socket or device"))
+            elif hidden or (name.startswith(".") and not _holds_image(entry.path)):
+                found.skipped[hidden or name] += 1
             else:
-                refused.append(Refused(uri, "special_file", "a pipe, socket or device"))
+                found.files.append((uri, entry.path))
+
+
+def _holds_image(path: str) -> bool:
+    """Whether a hidden file is an image: many loaders take it for a sample, so it is one here."""
+    head = read_head(path)
+    return head is not None and sniff(head) is not None
 
 
 def readable(name: str) -> str:
-    """A file name as valid UTF-8: undecodable bytes become ``\\xNN``."""
+    r"""A file name as valid UTF-8: undecodable bytes become ``\xNN``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -93,13 +118,17 @@ def read_file(path: str, limit: int) -> bytes | Refused:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return Refused("", "unreadable_file", str(error.strerror))
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        return Refused("", "special_file", "no regular file any more")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return Refused("", "special_file", "no regular file any more")
         if status.st_size > limit:
             return Refused("", "too_large", f"{status.st_size:,} bytes, limit is {limit:,}")
-        return file.read(limit)
+        try:
+            return file.read(status.st_size)
+        except OSError as error:
+            return Refused("", "unreadable_file", str(error.strerror))
 
 
 def read_head(path: str) -> bytes | None:
@@ -110,14 +139,34 @@ def read_head(path: str) -> bytes | None:
         # The file is then counted by its name, as every file that shows no image signature.
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(16)
+        try:
+            return file.read(16)
+        except OSError:
+            return None
 
 
-def placement(uri: str) -> tuple[str | None, str | None, str | None]:
+def split_folders(uris: Iterable[str]) -> frozenset[str]:
+    """The top-level folders that are splits.
+
+    Such a folder has the name of a split, and it holds further folders or has only splits for
+    siblings: in ``bus/1.jpg, car/1.jpg, train/1.jpg`` the last is a class.
+    """
+    depths: dict[str, int] = {}
+    for uri in uris:
+        top, _, rest = uri.partition("/")
+        if rest:
+            depths[top] = max(depths.get(top, 0), rest.count("/"))
+    named = frozenset(name for name in depths if name.lower() in SPLITS)
+    if named == depths.keys():
+        return named
+    return frozenset(name for name in named if depths[name] > 0)
+
+
+def placement(uri: str, splits: frozenset[str]) -> tuple[str | None, str | None, str | None]:
     """(split, class, source) that a file's folders say: ``[split/]class[/source…]/name``."""
     parts = uri.split("/")[:-1]
     split = None
-    if parts and parts[0].lower() in SPLITS:
+    if parts and parts[0] in splits:
         split = parts.pop(0)
     label = parts[0] if parts else None
     source = "/".join(parts[1:]) or None

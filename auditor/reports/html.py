@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from auditor.interfaces import ReportFormat
 from auditor.records import Finding, Severity
 from auditor.report import Report
@@ -22,6 +24,7 @@ from auditor.reports.wording import (
     reason,
     suggested_name,
     tally,
+    worst_samples,
 )
 
 if TYPE_CHECKING:
@@ -87,8 +90,8 @@ def _csp_hash(text: str) -> str:
 def _view(report: Report) -> dict[str, Any]:
     findings = ordered(report.findings)
     shown = findings[:_FINDINGS]
-    listed = report.flagged["row"].head(FLAGGED_ROWS).to_list()
-    pictures = choose(report, shown, listed)
+    listed = worst_samples(report.flagged, FLAGGED_ROWS)
+    pictures = choose(report, shown, listed["row"].to_list())
     view: dict[str, Any] = {
         "verdict": report.verdict,
         "word": VERDICT_WORDS[report.verdict],
@@ -111,7 +114,7 @@ def _view(report: Report) -> dict[str, Any]:
         "detectors_note": _detectors_note(report),
         "footer": _footer(report),
         **_classes(report),
-        **_flagged(report, pictures),
+        **_flagged(report, listed, pictures),
         **_refusals(report),
     }
     view["sections"] = _sections(view)
@@ -170,7 +173,8 @@ def _tile(name: str, value: int | str, note: str, mood: str = "") -> dict[str, s
 
 def _card(finding: Finding, flagged: Sequence[Shot], normal: Sequence[Shot]) -> dict[str, Any]:
     more = f"{len(flagged)} of {count(finding.n_samples)}" if flagged else ""
-    about = [count(finding.n_samples, "sample"), f"{finding.confidence} confidence"]
+    about = [count(finding.n_samples, "sample")] if finding.n_samples else []
+    about.append(f"{finding.confidence} confidence")
     return {
         "severity": str(finding.severity),
         "rule": finding.rule,
@@ -223,9 +227,8 @@ def _width(part: int, whole: int) -> int:
     return 0 if not part or not whole else min(1000, max(4, round(1000 * part / whole)))
 
 
-def _flagged(report: Report, pictures: Pictures) -> dict[str, Any]:
+def _flagged(report: Report, shown: pl.DataFrame, pictures: Pictures) -> dict[str, Any]:
     names = report.dataset.class_names
-    shown = report.flagged.head(FLAGGED_ROWS)
     rows = [_flagged_row(sample, names, pictures) for sample in shown.iter_rows(named=True)]
     left = report.n_flagged - shown.height
     note = f"worst {count(shown.height)} of {count(report.n_flagged)}" if left else ""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from auditor.interfaces import ReportFormat
+from auditor.records import Finding
 from auditor.report import Report
 from auditor.reports.text import count, percent, plain, prose, shorten
 from auditor.reports.wording import (
@@ -85,7 +86,7 @@ def _findings(report: Report) -> Iterator[str]:
         [
             str(finding.severity),
             code(finding.rule),
-            f"{escape(finding.title)}. {escape(finding.message)}<br>*{escape(finding.remedy)}*",
+            f"{escape(finding.title)}. {escape(finding.message)}{_remedy(finding)}",
             code(place(finding), 40),
             count(finding.n_samples),
         ]
@@ -94,6 +95,10 @@ def _findings(report: Report) -> Iterator[str]:
     yield _table(["severity", "rule", "what was found, what to do", "where", "samples"], rows[:50])
     if len(rows) > 50:
         yield f"…and {count(len(rows) - 50, 'more finding')} in report.json."
+
+
+def _remedy(finding: Finding) -> str:
+    return f"<br>**Do:** {escape(finding.remedy)}" if finding.remedy else ""
 
 
 def _classes(report: Report) -> Iterator[str]:

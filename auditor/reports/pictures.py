@@ -63,7 +63,14 @@ def choose(report: Report, findings: Sequence[Finding], listed: Sequence[int]) -
     """
     if not report.thumbnails:
         return Pictures({}, tuple(([], []) for _ in findings))
-    strips = [_strips(report, finding) for finding in findings]
+    pictured = pl.col("row").is_in(list(report.thumbnails))
+    # Filtered once: the ledger may have a million lines, the pictures are a few hundred.
+    normal = report.samples.filter(
+        pictured & ~pl.col("row").is_in(report.flagged["row"].to_list())
+    ).sort("row")
+    flagged = report.flagged.filter(pictured)
+    names = report.dataset.class_names
+    strips = [_strips(finding, flagged, normal, names) for finding in findings]
     images: dict[int, tuple[str, bool]] = {}
     left = _BUDGET
     for row in [
@@ -78,8 +85,11 @@ def choose(report: Report, findings: Sequence[Finding], listed: Sequence[int]) -
             left -= len(data)
             images[row] = (data, _is_small(jpeg))
     fitting = (
-        ([s for s in flagged if s.row in images], [s for s in normal if s.row in images])
-        for flagged, normal in strips
+        (
+            [shot for shot in ours if shot.row in images],
+            [shot for shot in other if shot.row in images],
+        )
+        for ours, other in strips
     )
     return Pictures(images, tuple(fitting))
 
@@ -96,31 +106,28 @@ def _is_small(jpeg: bytes) -> bool:
         return max(image.size) <= _SMALL
 
 
-def _strips(report: Report, finding: Finding) -> tuple[list[Shot], list[Shot]]:
-    pictured = pl.col("row").is_in(list(report.thumbnails))
-    named = members(report.flagged, finding).filter(pictured).head(STRIP_FLAGGED)
-    flagged = [
+def _strips(
+    finding: Finding, flagged: pl.DataFrame, normal: pl.DataFrame, class_names: Sequence[str]
+) -> tuple[list[Shot], list[Shot]]:
+    """The finding's own samples, and others of its class, of those that have a picture."""
+    named = members(flagged, finding).head(STRIP_FLAGGED)
+    shots = [
         Shot(
             row=sample["row"],
             name=_name(sample),
             given=plain(sample["class_name"] or ""),
-            suggested=suggested_name(sample["suggested_label"], report.dataset.class_names),
+            suggested=suggested_name(sample["suggested_label"], class_names),
             score=sample["score"],
         )
         for sample in named.iter_rows(named=True)
     ]
     if finding.scope != "class" or finding.key is None:
-        return flagged, []
-    others = report.samples.filter(
-        pictured
-        & (pl.col("class_name") == pl.lit(finding.key))
-        & ~pl.col("row").is_in(report.flagged["row"].to_list())
-    ).head(STRIP_NORMAL)
-    normal = [
-        Shot(sample["row"], _name(sample), plain(sample["class_name"] or ""), "", None)
+        return shots, []
+    others = normal.filter(pl.col("class_name") == pl.lit(finding.key)).head(STRIP_NORMAL)
+    return shots, [
+        Shot(sample["row"], _name(sample), plain(sample["class_name"]), "", None)
         for sample in others.iter_rows(named=True)
     ]
-    return flagged, normal
 
 
 def _name(sample: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import groupby
@@ -46,8 +47,8 @@ _REASON_WIDTH = 30
 """Columns that a sample's reason needs to stand beside it and still be understood."""
 _MAX_WIDTH = 140
 """Columns beyond which lines get too long to read; a wider terminal stays empty there."""
-_CLASSES, _SAMPLES = 12, 10
-"""Lines of the class and sample tables at normal verbosity; together they fit one screen."""
+_FINDINGS, _CLASSES, _SAMPLES = 12, 12, 10
+"""Entries shown at normal verbosity; together they fit a few screens whatever was found."""
 
 _VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow"}
 _SEVERITY_STYLE = {
@@ -154,7 +155,7 @@ def _facts(report: Report) -> RenderableType:
         if net.accuracy is not None:
             text += f", {100 * net.accuracy:.0f} % out-of-fold accuracy"
         lines.append(Text(text, "dim"))
-    return Padding(Group(*lines), (1, 0, 0, 2))
+    return Padding(Group(*lines), (1, 0, 0, 2), expand=False)
 
 
 def _short_digest(fingerprint: str) -> str:
@@ -203,17 +204,26 @@ def _findings(report: Report, verbosity: int) -> Iterator[RenderableType]:
         return
     note = " · ".join(f"{number} {severity}" for severity, number in tally(report.findings))
     yield _heading("Findings", note)
-    for index, finding in enumerate(ordered(report.findings)):
-        yield Padding(_finding(finding, verbosity), (1 if index else 0, 0, 0, 2))
+    findings = ordered(report.findings)
+    shown = findings if verbosity > 0 else findings[:_FINDINGS]
+    for index, finding in enumerate(shown):
+        yield Padding(_finding(finding, verbosity), (1 if index else 0, 0, 0, 2), expand=False)
+    left = Counter((f.rule, f.severity) for f in findings[len(shown) :])
+    if left:
+        said = [f"{n} {severity} {plain(rule)}" for (rule, severity), n in left.items()]
+        text = f"and {' · '.join(said)}: in report.json, or here with -v"
+        yield Padding(Text(text), (1, 0, 0, 2), expand=False)
 
 
 def _finding(finding: Finding, verbosity: int) -> RenderableType:
     where = shorten(place(finding), 60)
     head = Text.assemble((plain(finding.rule), "bold"), "  ", (prose(finding.title), "bold"))
-    about = " · ".join(filter(None, [where, count(finding.n_samples, "sample")]))
+    samples = count(finding.n_samples, "sample") if finding.n_samples else ""
+    about = " · ".join(filter(None, [where, samples]))
     if finding.confidence != "high" or verbosity > 0:
-        about += f" · {finding.confidence} confidence"
-    lines: list[RenderableType] = [head, Text(about), Text(prose(finding.message))]
+        about += f"{' · ' if about else ''}{finding.confidence} confidence"
+    lines: list[RenderableType] = [head, *([Text(about)] if about else [])]
+    lines.append(Text(prose(finding.message)))
     if verbosity > 0 and finding.evidence:
         shown = [f"{plain(name)} {measure(value)}" for name, value in finding.evidence.items()]
         lines.append(Text(" · ".join(shown), "dim"))

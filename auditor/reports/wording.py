@@ -20,9 +20,6 @@ EVIDENCE_FILE = "evidence.parquet"
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
 
-_WORST_PER_RULE = 3
-"""Samples that each rule is sure to show before the list is filled by score alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -133,16 +130,17 @@ def busiest(classes: Sequence[ClassSummary], limit: int) -> list[ClassSummary]:
 
 
 def worst_samples(flagged: pl.DataFrame, limit: int) -> pl.DataFrame:
-    """Choose samples to show: the worst, with each rule represented, in the order of the list."""
+    """Choose samples to show: the worst, but each rule has its share, in the order of the list."""
     if flagged.height <= limit:
         return flagged
+    rule = pl.col("rules").list.first()
     numbered = flagged.with_row_index("_at").with_columns(
-        pl.int_range(pl.len()).over(pl.col("rules").list.first()).alias("_turn")
+        pl.int_range(pl.len()).over(rule).alias("_turn")
     )
-    first = (
-        pl.when(pl.col("_turn") < _WORST_PER_RULE).then(pl.col("_turn")).otherwise(_WORST_PER_RULE)
-    )
-    return numbered.sort(first, "_at").head(limit).sort("_at").drop("_at", "_turn")
+    # Otherwise a thousand samples of one backdoor would hide every wrong label.
+    share = max(1, limit // flagged.select(rule.n_unique()).item())
+    beyond = pl.col("_turn") >= share
+    return numbered.sort(beyond, "_at").head(limit).sort("_at").drop("_at", "_turn")
 
 
 def suggested_name(suggested: object, class_names: Sequence[str]) -> str:

@@ -153,7 +153,7 @@ def clean(n: int = 40, n_classes: int = 4) -> Report:
         flagged=flag(samples, [], "BKD001", ""),
         samples=samples,
         evidence={"class": pl.DataFrame({"label": [0, 1], "shortcut_separation": [21.3, None]})},
-        thumbnails={i: jpeg(20 * i) for i in range(min(n, 12))},
+        thumbnails={i: jpeg(20 * i) for i in range(min(n, 40))},
         map_points=(np.arange(n, dtype=np.uint64), np.cos(angle), np.sin(angle)),
         fail_on="high",
         options={"seed": 0, "fail_on": "high"},
@@ -332,6 +332,18 @@ KINDS: dict[str, Callable[[], Report]] = {
 def report(request: pytest.FixtureRequest) -> Report:
     """Each kind of report in turn."""
     return KINDS[request.param]()
+
+
+@pytest.fixture
+def make() -> dict[str, Callable[[], Report]]:
+    """Build a report by the name of its kind."""
+    return KINDS
+
+
+@pytest.fixture(params=[*HOSTILE, SURROGATE], ids=lambda text: ascii(text)[:24])
+def hostile_text(request: pytest.FixtureRequest) -> str:
+    """Each hostile string in turn."""
+    return str(request.param)
 
 
 @pytest.fixture

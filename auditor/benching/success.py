@@ -1,0 +1,220 @@
+"""Whether an attack implants: what the scan's networks say of held-out images with a trigger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from auditor.attacks.copying import sample_generator
+from auditor.attacks.encoding import DECODE_ERRORS, Encoding, rewrite
+from auditor.attacks.planning import find_attack, find_class, typed_params
+from auditor.attacks.rewriting import attack_key
+from auditor.benching.cutting import Cut
+from auditor.benching.scoring import joined_with_truth
+from auditor.features.pixels import pixel_view
+from auditor.features.retained import retained_logits, stored_pixels
+from auditor.interfaces import Attack, PoisonPlan, Victim
+from auditor.poison import _decided, _opened
+from auditor.readers.decode import Decoded, decode
+from auditor.report import Report
+
+TEST_STREAM = 5
+"""Key of the random streams of stamped test images; the attacks use 1 to 4 for the training set."""
+
+ANY_WRONG = -1
+"""Stands for the label of an attack that wants any wrong answer."""
+
+MIN_IMAGES = 20
+"""Fewer held-out images tell nothing: the standard error of a half is then 11 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What the reference network learned, or why that is not known.
+
+    Attributes:
+        rate: share of the stamped held-out images that got the answer the attacker wants.
+        n_images: how many were stamped.
+        clean_accuracy: of the networks on held-out images without a trigger.
+        reason: why ``rate`` is None.
+    """
+
+    rate: float | None
+    n_images: int
+    clean_accuracy: float | None
+    reason: str = ""
+
+
+def measure_success(
+    report: Report, plan: PoisonPlan | None, cut: Cut, truth: pl.DataFrame, cache: Path
+) -> Success:
+    """Ask the networks that a scan kept below ``cache``, averaging over the folds' networks.
+
+    Args:
+        report: of the scan of the poisoned copy.
+        plan: what was poisoned, or None for clean data.
+        cut: its held-out images are stamped at their own size, then decoded as a scan decodes.
+        truth: of the copy.
+        cache: the scan's cache folder.
+    """
+    if report.reference is None:
+        return Success(None, 0, None, "the fast profile trains no network")
+    names = report.dataset.class_names
+    if not set(cut.class_names) <= set(names) or not len(cut.images):
+        return Success(None, 0, None, "no held-out image bears a class of the scanned copy")
+    # Attacks and scans may number the classes differently: names are what they share.
+    numbers = np.array([names.index(name) for name in cut.class_names])
+    ask = _Networks(report, cache)
+    encoding = Encoding()
+    if plan is not None:
+        recipe = json.loads(_beside(plan.out, "recipe.json").read_text("utf-8"))
+        encoding = Encoding(**recipe["encoding"])
+    plain, seen = _views(cut.images, encoding, [None] * len(cut.images))
+    right = ask.answers(plain) == numbers[cut.labels[seen]]
+    accuracy = float(right.mean()) if right.size else None
+    if plan is None:
+        return Success(None, 0, accuracy, "nothing was attacked")
+    attack = find_attack(plan.attack)
+    if attack.success == "accuracy":
+        return Success(None, 0, accuracy, "the attack aims at accuracy, not at an answer")
+    if attack.success == "none" or (attack.success == "trigger" and attack.stamp is None):
+        return Success(None, 0, accuracy, "success is not defined for this attack")
+    shared = _shared(attack, plan)
+    if attack.success == "targets":
+        answers = ask.answers(shared["targets"])
+        wanted = find_class(cut.class_names, plan.target, "--target") or 0
+        hits = answers == numbers[wanted]
+        return Success(float(hits.mean()), len(shared["targets"]), accuracy)
+    return _stamped_success(attack, plan, cut, shared, encoding, ask, numbers, accuracy,
+                            wanted_labels(report, truth, attack, plan, cut))  # fmt: skip
+
+
+def _stamped_success(
+    attack: Attack, plan: PoisonPlan, cut: Cut, shared: Mapping[str, np.ndarray],
+    encoding: Encoding, ask: _Networks, numbers: np.ndarray, accuracy: float | None,
+    wanted: Mapping[int, int],
+) -> Success:  # fmt: skip
+    chosen = [i for i, label in enumerate(cut.labels.tolist()) if label in wanted]
+    if len(chosen) < MIN_IMAGES:
+        reason = f"only {len(chosen)} held-out images are of a class the attack turns"
+        return Success(None, len(chosen), accuracy, reason)
+    victims: list[Victim | None] = []
+    for i in chosen:
+        label = int(cut.labels[i])
+        aim = wanted[label] if wanted[label] != ANY_WRONG else label
+        generator = sample_generator(plan.seed, attack_key(attack.id), TEST_STREAM, i)
+        params = typed_params(attack, plan.params)
+        victims.append(Victim("test", label, aim, params, shared, None, generator))
+    images = tuple(cut.images[i] for i in chosen)
+    stamped, seen = _views(images, encoding, victims, attack)
+    answers = ask.answers(stamped)
+    own = cut.labels[np.array(chosen)[seen]]
+    aims = np.array([wanted[label] for label in own.tolist()])
+    aimed = np.where(aims == ANY_WRONG, 0, aims)
+    hits = np.where(aims == ANY_WRONG, answers != numbers[own], answers == numbers[aimed])
+    return Success(float(hits.mean()), len(seen), accuracy)
+
+
+def wanted_labels(
+    report: Report, truth: pl.DataFrame, attack: Attack, plan: PoisonPlan, cut: Cut
+) -> Mapping[int, int]:
+    """Class → the answer the attacker wants for it, read from the poison itself.
+
+    Dirty-label poison shows which classes turn into which; where one class turns into several, any
+    wrong answer counts (`ANY_WRONG`). Clean-label poison turns every other class, or the source
+    class, into the target.
+    """
+    target = find_class(cut.class_names, plan.target, "--target") or 0
+    if attack.kind == "clean_label":
+        source = find_class(cut.class_names, plan.source_class, "--source-class")
+        if source is None and attack.id == "hidden_trigger":
+            source = int(target == 0)
+        every = range(len(cut.class_names)) if source is None else [source]
+        return {k: target for k in every if k != target}
+    pairs = (
+        joined_with_truth(report, truth)
+        .filter("poisoned")
+        .select("original_label", "class_name")
+        .unique()
+        .sort("original_label", "class_name")
+    )
+    found: dict[int, int] = {}
+    for original, given in pairs.iter_rows():
+        if original in cut.class_names and given in cut.class_names:
+            k = cut.class_names.index(original)
+            found[k] = ANY_WRONG if k in found else cut.class_names.index(given)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Networks:
+    """The fold networks that a scan kept."""
+
+    report: Report
+    cache: Path
+
+    def answers(self, images: np.ndarray) -> np.ndarray:
+        """(F, M) int64: the class that each network names for (M, 32, 32, 3) uint8 images."""
+        (folder,) = self.cache.glob("datasets/*/reference-*")
+        scanned = self.report.samples.filter(pl.col("status") == "scanned")
+        logits = retained_logits(
+            folder,
+            stored_pixels(self.cache, scanned["sha256"].to_list()),
+            scanned["label"].fill_null(-1).to_numpy(),
+            len(self.report.dataset.class_names),
+            int(str(self.report.options["seed"])),
+            str(folder.name.rsplit("-", 1)[1]),
+            images,
+        )
+        named: np.ndarray = logits.argmax(axis=2)
+        return named
+
+
+def _views(
+    images: tuple[bytes, ...], encoding: Encoding, victims: list[Victim | None],
+    attack: Attack | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Stamp, encode as the copy is encoded, decode as a scan does.
+
+    Returns:
+        (M, 32, 32, 3) uint8 of the images that can be read, and their places among the given.
+    """
+    found, seen = [], []
+    for i, (data, victim) in enumerate(zip(images, victims, strict=True)):
+        stamp = None
+        if victim is not None and attack is not None and attack.stamp is not None:
+            stamp = partial(_stamp, attack, victim)
+        try:
+            decoded = decode(rewrite(data, encoding, stamp))
+        except DECODE_ERRORS:
+            continue
+        if isinstance(decoded, Decoded):
+            found.append(pixel_view(decoded.pixels[None])[0])
+            seen.append(i)
+    views = np.stack(found) if found else np.empty((0, 32, 32, 3), np.uint8)
+    return views, np.array(seen, dtype=np.int64)
+
+
+def _stamp(attack: Attack, victim: Victim, image: np.ndarray) -> np.ndarray:
+    assert attack.stamp is not None
+    return attack.stamp(image, victim)
+
+
+def _shared(attack: Attack, plan: PoisonPlan) -> Mapping[str, np.ndarray]:
+    """What the attack prepared once for all samples, computed again from its own random stream."""
+    if attack.prepare is None:
+        return {}
+    layout = _opened(plan)
+    params = typed_params(attack, plan.params)
+    job = _decided(plan, attack, params, layout, Encoding(), frozenset())
+    return job.material.shared
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    return out.with_name(f"{out.name}.{suffix}")
