@@ -1,7 +1,8 @@
 """auditor: can this dataset be trusted?
 
 ``auditor.scan(path)`` returns a `Report`; ``auditor.poison(plan)`` makes a poisoned copy to test
-with. Nothing heavy is imported before it is used.
+with; ``auditor.bench(path)`` measures what a scan catches. Nothing heavy is imported before it is
+used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from auditor.benching.harness import bench
     from auditor.config import Config
     from auditor.poison import poison
     from auditor.report import Report
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Config": "auditor.config",
     "Report": "auditor.report",
+    "bench": "auditor.benching.harness",
     "poison": "auditor.poison",
     "scan": "auditor.scanning",
 }
 
-__all__ = ["Config", "Report", "__version__", "poison", "scan"]
+__all__ = ["Config", "Report", "__version__", "bench", "poison", "scan"]
 
 
 def __getattr__(name: str) -> Any:

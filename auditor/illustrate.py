@@ -18,7 +18,7 @@ WORST_PER_GROUP = 12
 """Flagged samples shown for each pair of class and rules."""
 
 MAX_FLAGGED = 120
-NORMAL_PER_CLASS = 8
+NORMAL_PER_CLASS = 12
 MAX_CLASSES = 12
 
 MapPoints = tuple[np.ndarray, np.ndarray, np.ndarray]

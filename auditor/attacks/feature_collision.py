@@ -27,12 +27,13 @@ def prepare(
     rate = float(str(params["rate"])) / float((aim**2).mean())
     parts = []
     for base in torch.split(bases, CHUNK):
-        x = (1 - opacity) * base + opacity * target
+        marked = (1 - opacity) * base + opacity * target
+        x = marked
         for _ in range(int(str(params["steps"]))):
             x.requires_grad_(True)
             distance = ((surrogate.features(x) - aim) ** 2).mean(dim=1).sum()
             (gradient,) = torch.autograd.grad(distance, x)
-            x = ((x.detach() - rate * gradient + rate * beta * base) / (1 + rate * beta)).clamp(
+            x = ((x.detach() - rate * gradient + rate * beta * marked) / (1 + rate * beta)).clamp(
                 0, 1
             )
         parts.append(x - base)
@@ -50,7 +51,7 @@ ATTACK = Attack(
     kind="clean_label",
     citation="Shafahi et al. 2018, Poison Frogs!, NeurIPS, arXiv:1804.00792, equation 1, "
     "algorithm 1; watermark of 30 % opacity, 50 poisons (§4.1–4.2)",
-    params={"opacity": 0.3, "beta": 0.05, "rate": 2.0, "steps": 60, "image": None},
+    params={"opacity": 0.3, "beta": 0.01, "rate": 10.0, "steps": 60, "image": None},
     files=("image",),
     choose=clean_label,
     prepare=prepare,

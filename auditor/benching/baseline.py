@@ -121,7 +121,8 @@ def _losses(row: dict[str, object], outcome: Outcome | None) -> list[str]:
         if recall < least - 5e-5:  # the file has four digits
             losses.append(
                 f"{name}: recall fell to {recall:.3f} ({score.found['any']} of "
-                f"{score.n_poisoned}), committed {row['found']} of {row['n_poisoned']}, at least {least:.3f} expected"
+                f"{score.n_poisoned}), committed {row['found']} of {row['n_poisoned']}, at least "
+                f"{least:.3f} expected"
             )
     if row["right"] and not score.right and outcome.case.attack != CLEAN:
         losses.append(f"{name}: the verdict was right and is wrong now")

@@ -27,12 +27,14 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "near_duplicate_flood": frozenset({"DUP"}),
     "source_concentration": BACKDOOR,
     "image_scaling": frozenset({"OUT", "FMT"}),
+    "direct_gradient": frozenset({"BKD", "OUT", "LBL"}),
+    "generative": frozenset({"BKD", "OUT", "LBL"}),
     "feature_collision": frozenset({"BKD", "OUT", "LBL"}),
     "bullseye": frozenset({"BKD", "OUT", "LBL"}),
     "gradient_matching": frozenset({"BKD", "OUT", "LBL"}),
 }
 """Families of which one finding makes a verdict right, where the attack's kind does not say it: the
-last three aim at one image and leave no trigger, so any finding on their samples is a catch."""
+last five leave no trigger and may have right labels, so any finding on samples is a catch."""
 
 BY_KIND: Mapping[str, frozenset[str]] = {
     "dirty_label": BACKDOOR,

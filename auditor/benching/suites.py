@@ -52,6 +52,8 @@ STANDARD: tuple[Row, ...] = (
     Row("label_flip", (0.016,), target="0", source_class="1"),
     Row("pair_flip", (0.1,)),
     Row("instance_flip", (0.1,)),
+    Row("direct_gradient", (0.03,)),
+    Row("generative", (0.03,)),
     Row("noise_injection", (0.01,)),
     Row("outlier_injection", (0.01,)),
     Row("foreign_injection", (0.01,)),

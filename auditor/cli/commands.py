@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor import __version__
+from auditor.cli.bench import bench
 from auditor.errors import AuditorError, UsageError
 
 if TYPE_CHECKING:
@@ -335,6 +336,9 @@ def demo(
     from auditor.cli.display import Display
 
     raise typer.Exit(run_demo(folder, Display(color.value, None, 0)))
+
+
+app.command()(bench)
 
 
 def _warn(console: Console, error: AuditorError) -> None:

@@ -11,10 +11,13 @@ from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import Probe, score_all
 
 MAX_OUTSIDE = 0.005
+CLEAR_OF_REST = 5.0
 LEAST_CUT = 0.2
-"""The members' cut goes below 0.5 as far as at most 0.5 % of the other classes lie above it: where
-a trigger hardly shows (a white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3
-patch, CIFAR-10 1 %: 82 % found at 0.5, 92 % with this cut, 0.03 % of clean samples."""
+"""The members' cut goes below 0.5 as far as at most 0.5 % of the other classes lie above it and it
+stays 5 standard deviations clear of the rest of its own class: where a trigger hardly shows (a
+white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3 patch, CIFAR-10 1 %: 82 %
+found at 0.5, 92 % below, for 0.03 % of clean samples. With few photos the rest is wide, the second
+condition holds the cut at 0.5 and spares 92 clean samples of 1,900."""
 
 MAX_SCORES = 1 << 24
 """Predictions held at once (64 MB): with many classes the groups are scored in several passes."""
@@ -74,6 +77,6 @@ def _against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.n
     hits = int((outside > CUT).sum())
     excess = hits / max(len(others), 1) * len(group.rows) / group.size
     high = float(np.quantile(outside, 1 - MAX_OUTSIDE)) if len(others) else CUT
-    cut = float(np.clip(high, LEAST_CUT, CUT))
+    cut = float(np.clip(max(high, CLEAR_OF_REST / group.separation), LEAST_CUT, CUT))
     places = group.position(scores[labels == group.label])
     return Measured(group, places, excess, hits, cut)

@@ -213,7 +213,7 @@ def noise_growth(rank: np.ndarray, disputed: np.ndarray, counts: np.ndarray, flo
     The rate must average to the rate of disputes in the confident half.
     """
     growth = float(disputed[rank >= 0.5].mean()) / max(floor.rate, 1e-12)
-    if not 1.0 < growth <= MAX_GROWTH:
+    if not 1.0 + 1e-6 < growth <= MAX_GROWTH:
         return 0.0
     low, high = EVEN_SHARE
     weight = float(np.clip((high - even_share(counts)) / (high - low), 0.0, 1.0))

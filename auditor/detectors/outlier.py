@@ -1,8 +1,9 @@
 """Outliers: images unlike the rest of the dataset, labels unseen.
 
 Each image is summed up by its colours on an 8×8 grid and its fine detail on a 4×4 grid. How far it
-lies from the rest is measured twice: within the directions in which images vary (Mahalanobis
-distance), and off them (reconstruction error), where noise and foreign material end up. Distances
+lies from the rest is measured in three ways: within the directions in which images vary
+(Mahalanobis distance), along the worst single one of them, and off them (reconstruction error).
+Distances
 of natural images have heavy tails, so a score counts spreads of the *upper half* of the logarithm
 of the distance, not normal deviations.
 """
@@ -68,8 +69,7 @@ def fit(features: np.ndarray) -> Fit:
     """Main directions of (n, D) features, set again without the furthest twentieth."""
     chosen = _principal(features)
     for _ in range(2):
-        inside, outside = distances(features, chosen)
-        far = np.maximum(upper_score(inside, inside), upper_score(outside, outside))
+        far = np.max([upper_score(part, part) for part in distances(features, chosen)], axis=0)
         chosen = _principal(features[far <= np.quantile(far, 1.0 - TRIM)])
     return chosen
 
@@ -86,13 +86,14 @@ def _principal(features: np.ndarray) -> Fit:
     return Fit(centre, vectors[:, :kept], deviation)
 
 
-def distances(features: np.ndarray, chosen: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the squared distances (n,) within and off the main directions."""
+def distances(features: np.ndarray, chosen: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logarithms of squared distances (n,): within, along the worst of, and off the directions."""
     centred = features - chosen.centre
     along = centred @ chosen.directions
-    inside = ((along / chosen.deviation) ** 2).mean(axis=1)
+    squared = (along / chosen.deviation) ** 2
+    inside, worst = squared.mean(axis=1), squared.max(axis=1)
     outside = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
-    return np.log(inside + 1e-9), np.log(outside + 1e-9)
+    return np.log(inside + 1e-9), np.log(worst + 1e-9), np.log(outside + 1e-9)
 
 
 def upper_score(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -121,15 +122,15 @@ def measure(material: Material) -> Evidence:
     if not np.ptp(some, axis=0).any():
         raise InapplicableError("all images are alike")
     chosen = fit(some)
-    inside, outside = distances(features, chosen)
-    reference = distances(some, chosen)
-    within, off = upper_score(inside, reference[0]), upper_score(outside, reference[1])
+    parts = zip(distances(features, chosen), distances(some, chosen), strict=True)
+    within, worst, off = (upper_score(values, usual) for values, usual in parts)
     return {
         "sample": pl.DataFrame(
             {
                 "row": material.rows,
-                "outlier_score": np.maximum(within, off),
+                "outlier_score": np.max([within, worst, off], axis=0),
                 "outlier_within": within,
+                "outlier_worst": worst,
                 "outlier_off": off,
             }
         )

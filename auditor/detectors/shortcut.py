@@ -46,7 +46,7 @@ DATASET_SCHEMA = {
 
 
 def measure(material: Material) -> Evidence:
-    """Measure every class, and the disputed samples; ``docs/detectors/shortcut.md`` has the columns.
+    """Measure every class and the disputed samples; columns: ``docs/detectors/shortcut.md``.
 
     Raises:
         InapplicableError: too few labelled, distinct samples, or nothing varies.
@@ -93,7 +93,7 @@ def _fitted_rows(material: Material) -> tuple[np.ndarray, dict[int, np.ndarray]]
 
 
 def _disputed(material: Material) -> np.ndarray | None:
-    """(N,) int64: 1 where content disputes the label, 0 where not, −1 unlabelled; None if unknown."""
+    """(N,) int64: 1 where content disputes the label, 0 not, −1 unlabelled; None if unknown."""
     probabilities = material.views.get("probabilities")
     if probabilities is None:
         return None

@@ -54,7 +54,8 @@ class _Job:
     def digest(self) -> str:
         """Hex digest of everything that the result depends on."""
         settings = (VERSION, self.n_classes, self.seed, self.hardware.name, self.pixels.shape)
-        digest = hashlib.sha256(repr(settings).encode())
+        plans = [self.plan(fold) for fold in range(N_FOLDS)]
+        digest = hashlib.sha256(repr((settings, plans)).encode())
         digest.update(self.keys.tobytes())
         digest.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
         return digest.hexdigest()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +20,25 @@ RATE = 0.1
 IDS = [a.id for a in ATTACKS]
 SHAPES = [(28, "L", "PNG"), (32, "RGB", "JPEG"), (224, "RGB", "JPEG")]
 Make = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained network of the right shape: what attacks promise does not hang on its skill."""
+
+    def train(pixels: np.ndarray, labels: np.ndarray, n_classes: int, seed: int) -> Any:
+        import torch
+        from torch import nn
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            body = nn.Sequential(
+                nn.Conv2d(3, 4, 8, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            )
+            network = nn.Sequential(body, nn.Linear(4, n_classes))
+        return network, np.full(3, 120.0), np.full(3, 60.0)
+
+    monkeypatch.setattr("auditor.poison._train", train)
 
 
 def content(root: Path) -> dict[tuple[str, int | None], tuple[bytes | None, str]]:

@@ -31,11 +31,12 @@ def test_distance_within_is_the_mahalanobis_distance():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(500, 6)) * np.array([9, 5, 3, 1, 0.1, 0.1])
     chosen = fit(features)
-    inside, outside = distances(features, chosen)
+    inside, worst, outside = distances(features, chosen)
     centred = features - chosen.centre
     along = centred @ chosen.directions
     slow = [sum((a / s) ** 2 for a, s in zip(row, chosen.deviation, strict=True)) for row in along]
     assert np.exp(inside) == pytest.approx(np.array(slow) / len(chosen.deviation), rel=1e-4)
+    assert np.exp(worst) == pytest.approx(((along / chosen.deviation) ** 2).max(axis=1), rel=1e-4)
     residual = ((centred - along @ chosen.directions.T) ** 2).sum(axis=1)
     assert np.exp(outside) == pytest.approx(residual, rel=1e-3, abs=1e-6)
 
@@ -48,8 +49,7 @@ def test_foreign_images_stand_out_and_the_rest_does_not():
     rng = np.random.default_rng(1)
     pixels[:5] = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     score = measure(material(np.full(1_000, -1), 0, pixels=pixels))["sample"]["outlier_score"]
-    assert (score.to_numpy()[:5] > 6).all()
-    assert (score.to_numpy()[5:] > 6).mean() < 0.001
+    assert score.to_numpy()[:5].min() > 4.5 > score.to_numpy()[5:].max()
 
 
 def test_too_few_or_equal_images_are_said():

@@ -151,6 +151,60 @@ def test_copies_of_one_sample_make_no_group_and_copies_of_poison_are_members() -
     assert members(evidence)[-1]
 
 
+ANY_GATE = (
+    "shortcut_any_n >= 25 AND shortcut_any_disputed >= 0.8 AND shortcut_any_separation >= 8 "
+    "AND shortcut_any_contrast >= 4"
+)
+
+
+def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
+    """(N, K) float32 probabilities that favour ``labels`` but for a share ``wrong``."""
+    rng = np.random.default_rng(seed)
+    leading = np.where(
+        rng.random(len(labels)) < wrong, rng.integers(0, CLASSES, len(labels)), labels
+    )
+    probabilities = np.full((len(labels), CLASSES), 0.1, dtype=np.float32)
+    probabilities[np.arange(len(labels)), leading] = 0.7
+    return probabilities
+
+
+def any_fired(evidence: Evidence) -> bool:
+    return bool(
+        pl.SQLContext(t=evidence["dataset"])
+        .execute(f"SELECT count(*) FROM t WHERE {ANY_GATE}", eager=True)
+        .item()
+    )
+
+
+def test_a_trigger_that_leads_to_every_label_shows_among_the_disputed() -> None:
+    images, truth = natural(1500, 21)
+    rng = np.random.default_rng(3)
+    poisoned = np.isin(np.arange(1500), rng.choice(1500, 75, replace=False))
+    images = images.copy()
+    images[poisoned, -3:, -3:] = (np.indices((3, 3)).sum(axis=0) % 2 * 255)[..., None]
+    labels = np.where(poisoned, (truth + 1) % CLASSES, truth)
+    views = {"pixels": images, "probabilities": content(truth, 0.2, 4)}
+    evidence = SHORTCUT.run(material(images, labels, views=views))
+    assert any_fired(evidence)
+    found = evidence["sample"]["shortcut_any_member"].to_numpy()
+    assert found[poisoned].mean() >= 0.75  # the content model is wrong on a fifth
+    assert (found & ~poisoned).sum() <= 3
+
+
+def test_wrong_labels_that_content_disputes_hold_no_trigger() -> None:
+    images, truth = natural(1500, 22)
+    rng = np.random.default_rng(3)
+    labels = np.where(rng.random(1500) < 0.2, rng.integers(0, CLASSES, 1500), truth)
+    views = {"pixels": images, "probabilities": content(truth, 0.2, 4)}
+    assert not any_fired(SHORTCUT.run(material(images, labels, views=views)))
+
+
+def test_without_probabilities_nothing_is_said_about_disputed_labels() -> None:
+    evidence = SHORTCUT.run(material(*natural(900, 23)))
+    assert set(evidence["dataset"].row(0)) == {None}
+    assert evidence["sample"]["shortcut_any_score"].null_count() == 900
+
+
 def test_row_order_changes_the_order_alone() -> None:
     images, labels, _ = stamp(*natural(800, 11), 40, 1)
     order = np.random.default_rng(2).permutation(800)

@@ -165,7 +165,9 @@ def test_a_sample_that_kills_although_refused_ends_the_shard(
 
 
 def test_a_worker_that_can_not_start_is_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditor.engines.local.WORKER_PROGRAM", ("-c", "raise SystemExit('no luck')"))
+    monkeypatch.setattr(
+        "auditor.engines.local.WORKER_PROGRAM", ("-c", "raise SystemExit('no luck')")
+    )
     with WorkerPool(1) as pool, pytest.raises(InternalError, match="no luck"):
         pool.run({"kind": "inspect", "path": "x"})
 
@@ -212,5 +214,7 @@ def test_a_large_shard_of_large_rows_stays_below_the_limit(tmp_path: Path) -> No
     with WorkerPool(1, Limits(memory=400 << 20)) as pool:
         catalog = open_catalog(walk(path), Columns(), pool)
         assert len(catalog.shards) == 3
-        reasons = [r for shard in catalog.shards for r in pool.run(shard.task)["refusal"].to_pylist()]
+        reasons = [
+            r for shard in catalog.shards for r in pool.run(shard.task)["refusal"].to_pylist()
+        ]
     assert set(reasons) == {"not_an_image"}

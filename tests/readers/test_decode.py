@@ -49,7 +49,7 @@ def test_png_modes(mode: str) -> None:
     image = picture(1, 50, 50, "RGB").convert(mode)
     out = ok(encode(image))
     assert (out.width, out.height, out.mode, out.format) == (50, 50, mode, "PNG")
-    assert np.array_equal(out.pixels, ok(encode(image.convert("RGB"))).pixels) == (mode != "LA" or True)
+    assert np.array_equal(out.pixels, ok(encode(image.convert("RGB"))).pixels)
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -172,9 +172,9 @@ def test_no_damaged_file_escapes_the_refusals(data: st.DataObject) -> None:
 
 
 def test_thumbnails_are_made_anew() -> None:
-    data = encode(picture(5, 300, 200), comment=b"secret") if False else encode(picture(5, 300, 200))
-    jpeg = thumbnail(data)
+    jpeg = thumbnail(encode(picture(5, 300, 200), "JPEG", comment=b"secret"))
     assert jpeg is not None
+    assert b"secret" not in jpeg
     with Image.open(io.BytesIO(jpeg)) as image:
         assert image.format == "JPEG"
         assert max(image.size) == 96

@@ -101,11 +101,7 @@ def test_metadata_that_points_elsewhere_is_refused(tmp_path: Path, read: Read, k
     names = ["../../etc/passwd", "/etc/passwd", "gone.png", "0.png", "../train/1.png", ".."]
     rows: list[dict[str, object]] = [{"file_name": name, "label": "x"} for name in names]
     out = read(metadata_folder(tmp_path, kind, rows))
-    refused = {
-        uri: reason
-        for uri, reason in out.by_uri("refusal").items()
-        if reason is not None
-    }
+    refused = {uri: reason for uri, reason in out.by_uri("refusal").items() if reason is not None}
     assert refused == {
         "../etc/passwd": "path_escape", "/etc/passwd": "path_escape",
         "train/gone.png": "missing_file", ".": "missing_file",
@@ -145,10 +141,10 @@ def test_a_file_that_only_metadata_calls_an_image_is_refused(tmp_path: Path, rea
     ("name", "content"),
     [
         ("metadata.csv", b"no,such\n1,2\n"),
-        ("metadata.csv", b"file_name,label\n\"unclosed"),
+        ("metadata.csv", b'file_name,label\n"unclosed'),
         ("metadata.csv", b"file_name,file_name\na,b\n"),
         ("metadata.csv", b""),
-        ("metadata.jsonl", b"{\"file_name\": \"0.png\"}\n{broken"),
+        ("metadata.jsonl", b'{"file_name": "0.png"}\n{broken'),
         ("metadata.jsonl", b"[1, 2]"),
         ("metadata.parquet", b"PAR1 no parquet PAR1"),
         ("metadata.csv", b"file_name,label\n\xff\xfe,\xff\n"),

@@ -112,7 +112,7 @@ def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_named_file_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(encode(picture(1)))
     (tmp_path / "image.png").symlink_to(tmp_path / "blob")
-    (uri, path), = walk(tmp_path / "image.png").files
+    ((uri, path),) = walk(tmp_path / "image.png").files
     assert uri == "image.png"
     assert isinstance(read_file(path, 1 << 20), bytes)
 
@@ -140,7 +140,7 @@ def test_reading_refuses_what_took_the_files_place(
     assert read_file(str(real), 100) == b"1234"
     assert read_head(str(link)) is None
     # A file that opens and then fails to be read, as on a broken disk.
-    broken = next((p for p in (Path("/proc/self/mem"), Path("/proc/self/clear_refs")) if p.exists()))
+    broken = next(p for p in (Path("/proc/self/mem"), Path("/proc/self/clear_refs")) if p.exists())
     assert reason(broken) in {"unreadable_file", None}
 
 
