@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from auditor import __version__
 from auditor.attacks.copying import Edits, Layout, Placed
+from auditor.attacks.destination import beside, checked_out, inside, partial_copy
 from auditor.attacks.encoding import Encoding, estimate_encoding
 from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import SUFFIXES, open_parquet, parquet_files
-from auditor.attacks.planning import find_attack, find_class, recipe_params, typed_params
+from auditor.attacks.outcome import PoisonResult, recipe_of, truth_frame
+from auditor.attacks.parquet_copy import open_parquet, parquet_files
+from auditor.attacks.planning import find_attack, find_class, typed_params
 from auditor.attacks.rewriting import Job, attack_key, rewritten, thumbnails
 from auditor.errors import NothingToScanError, UsageError
 from auditor.interfaces import (
@@ -31,42 +26,16 @@ from auditor.interfaces import (
     Selection,
 )
 
-TRUTH_SCHEMA = {
-    "uri": pl.String,
-    "record": pl.Int64,
-    "poisoned": pl.Boolean,
-    "attack": pl.String,
-    "original_label": pl.String,
-}
-
 SURROGATE_EPOCHS = 8
 SURROGATE_BATCH = 128
 SURROGATE_STEPS = 20
 """Training of the attacker's network: 80,000 images shown at most (10,000 samples)."""
 
+__all__ = ["PoisonResult", "poison"]
+
 PROBES = 4
 PROBE_SAMPLES = 16
 """The encoding is estimated from 4 × 16 samples: few, spread, and in few row groups."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonResult:
-    """What was written: ``n_poisoned`` samples of ``n_samples``, ``n_cover`` more to hide them.
-
-    ``n_added`` of the poisoned are new samples. ``unreadable`` names (``uri`` or ``uri#record``)
-    the samples that could not be decoded and were copied as they are.
-    """
-
-    out: Path
-    truth: Path
-    recipe: Path
-    attack: str
-    target: str | None
-    n_samples: int
-    n_poisoned: int
-    n_cover: int
-    n_added: int
-    unreadable: tuple[str, ...]
 
 
 def poison(plan: PoisonPlan, progress: Progress | None = None) -> PoisonResult:
@@ -91,7 +60,7 @@ def poison(plan: PoisonPlan, progress: Progress | None = None) -> PoisonResult:
             f"--rate: got {plan.rate:g}, expected a fraction between 0 and 1 of all samples; "
             "1 % is --rate 0.01"
         )
-    out = _checked_out(plan)
+    out = checked_out(plan)
     layout = _opened(plan)
     encoding = estimate_encoding(d for d in layout.fetch(_probe_rows(len(layout.labels))) if d)
     unreadable: frozenset[int] = frozenset()
@@ -99,8 +68,8 @@ def poison(plan: PoisonPlan, progress: Progress | None = None) -> PoisonResult:
         job = _decided(plan, attack, params, layout, encoding, unreadable)
         edits = _edits(plan, layout, job.selection)
         n_samples = len(layout.labels) + int(job.selection.added.sum())
-        with _partial(out) as partial:
-            copy, name = _inside(plan, out, partial)
+        with partial_copy(out) as partial:
+            copy, name = inside(plan, out, partial)
             blocks = rewritten(job, layout.read(edits), n_samples, progress)
             placed = layout.write(copy, name, edits, blocks)
             if not _touched(job.selection) & job.unreadable:
@@ -127,55 +96,6 @@ def _opened(plan: PoisonPlan) -> Layout:
             "or TIFF files, or Parquet files with an image column"
         )
     return layout
-
-
-def _checked_out(plan: PoisonPlan) -> Path:
-    """OUT, absolute, if writing there can destroy nothing."""
-    out, dataset = plan.out.resolve(), plan.dataset.resolve()
-    if out == dataset or dataset in out.parents or out in dataset.parents:
-        raise UsageError(
-            f"{plan.out}: lies in the dataset {plan.dataset} or holds it; the dataset is never "
-            "written to; choose a folder elsewhere"
-        )
-    for path in (out, _beside(out, "truth.parquet"), _beside(out, "recipe.json")):
-        if path.exists() and not (path == out and path.is_dir() and not any(path.iterdir())):
-            raise UsageError(
-                f"{path}: exists already; expected a new place to write to; choose another OUT or "
-                "remove it first"
-            )
-    return out
-
-
-def _beside(out: Path, suffix: str) -> Path:
-    return out.with_name(f"{out.name}.{suffix}")
-
-
-def _inside(plan: PoisonPlan, out: Path, partial: Path) -> tuple[Path, str]:
-    """Where to write the copy, and its uri: a single file stays one, in a folder unless OUT is."""
-    if plan.dataset.is_dir():
-        partial.mkdir(parents=True)
-        return partial, ""
-    if out.suffix.lower() in SUFFIXES:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        return partial, out.name
-    partial.mkdir(parents=True)
-    name = plan.dataset.name
-    if Path(name).suffix.lower() not in SUFFIXES:
-        name += ".parquet"
-    return partial / name, name
-
-
-@contextmanager
-def _partial(out: Path) -> Iterator[Path]:
-    """A sibling to write into; whatever of it is left in the end is removed."""
-    path = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        yield path
-    finally:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _probe_rows(n: int) -> np.ndarray:
@@ -273,8 +193,8 @@ def _finished(
     ]
     result = PoisonResult(
         out=plan.out,
-        truth=_beside(plan.out, "truth.parquet"),
-        recipe=_beside(plan.out, "recipe.json"),
+        truth=beside(plan.out, "truth.parquet"),
+        recipe=beside(plan.out, "recipe.json"),
         attack=job.attack.id,
         target=plan.target,
         n_samples=len(placed.uris),
@@ -283,7 +203,7 @@ def _finished(
         n_added=int(chosen.added.sum()),
         unreadable=tuple(where),
     )
-    recipe = _recipe(plan, layout, job, placed, result)
+    recipe = recipe_of(plan, layout, job, placed, result)
     truth_partial, recipe_partial = (
         partial.with_name(partial.name + ".t"),
         partial.with_name(partial.name + ".r"),
@@ -294,58 +214,9 @@ def _finished(
         if out.is_dir():
             out.rmdir()
         partial.rename(out)
-        truth_partial.rename(_beside(out, "truth.parquet"))
-        recipe_partial.rename(_beside(out, "recipe.json"))
+        truth_partial.rename(beside(out, "truth.parquet"))
+        recipe_partial.rename(beside(out, "recipe.json"))
     finally:
         truth_partial.unlink(missing_ok=True)
         recipe_partial.unlink(missing_ok=True)
     return result
-
-
-def truth_frame(
-    attack_id: str, selection: Selection, layout: Layout, placed: Placed
-) -> pl.DataFrame:
-    """The truth: one row a sample of the copy, in its order (`TRUTH_SCHEMA`)."""
-    entries = np.array(placed.entries, dtype=np.int64)
-    touched = entries >= 0
-    cover = np.zeros(len(entries), dtype=bool)
-    cover[touched] = selection.cover[entries[touched]]
-    names = [layout.class_names[k] if k >= 0 else None for k in layout.labels.tolist()]
-    return pl.DataFrame(
-        {
-            "uri": placed.uris,
-            "record": placed.records,
-            "poisoned": touched & ~cover,
-            "attack": [attack_id if t else None for t in touched.tolist()],
-            "original_label": [names[row] for row in placed.rows],
-        },
-        schema=TRUTH_SCHEMA,
-    ).sort("uri", "record")
-
-
-def _recipe(
-    plan: PoisonPlan, layout: Layout, job: Job, placed: Placed, result: PoisonResult
-) -> Mapping[str, object]:
-    """Everything needed to make the same copy again."""
-    return {
-        "auditor": __version__,
-        "dataset": str(plan.dataset),
-        "layout": layout.kind,
-        "attack": job.attack.id,
-        "title": job.attack.title,
-        "kind": job.attack.kind,
-        "citation": job.attack.citation,
-        "deviations": job.attack.deviations,
-        "params": recipe_params(job.attack, plan.params),
-        "rate": plan.rate,
-        "target": plan.target,
-        "source_class": plan.source_class,
-        "seed": plan.seed,
-        "n_samples": result.n_samples,
-        "n_poisoned": result.n_poisoned,
-        "n_cover": result.n_cover,
-        "n_added": result.n_added,
-        "encoding": asdict(job.encoding),
-        "unreadable": list(result.unreadable),
-        "moved": placed.moved,
-    }

@@ -8,9 +8,6 @@ metadata file, no file moves.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from auditor.attacks.copying import (
     BLOCK_BYTES,
     BLOCK_SAMPLES,
-    LABEL_COLUMNS,
     SOURCE_COLUMNS,
     Block,
     Edits,
@@ -37,7 +31,14 @@ from auditor.attacks.copying import (
     sample_generator,
     save_file,
 )
-from auditor.errors import UsageError
+from auditor.attacks.metadata_copy import (
+    METADATA,
+    Table,
+    from_table,
+    read_table,
+    render_table,
+    table_rows,
+)
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"]
@@ -58,19 +59,6 @@ SPLITS = frozenset(
     ]
 )
 """First folders that are splits and not classes."""
-METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A metadata file: its rows, the label column, and the label of each row."""
-
-    uri: str
-    columns: list[str]
-    schema: pa.Schema | None
-    rows: list[dict[str, object]]
-    label: str | None
-    values: list[object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +84,16 @@ def open_folder(root: Path, label: str | None = None, source: str | None = None)
     """
     files = files_below(root)
     uris = [u for u in files if PurePosixPath(u).suffix.lower() in SUFFIXES]
-    tables = [_table(root, u, label) for u in files if PurePosixPath(u).name in METADATA]
-    table_row = _table_rows(uris, tables)
+    tables = [read_table(root, u, label) for u in files if PurePosixPath(u).name in METADATA]
+    table_row = table_rows(uris, tables)
     raw: list[object]
     sources = None
     if table_row and any(t.label for t in tables):
-        raw = [_from_table(tables, table_row.get(i), None) for i in range(len(uris))]
+        raw = [from_table(tables, table_row.get(i), None) for i in range(len(uris))]
         columns = tables[0].columns
         source = source or next((c for c in SOURCE_COLUMNS if c in columns), None)
         if source is not None:
-            values = [_from_table(tables, table_row.get(i), source) for i in range(len(uris))]
+            values = [from_table(tables, table_row.get(i), source) for i in range(len(uris))]
             sources = encode_labels(values, None)[0]
     else:
         table_row = {}
@@ -137,49 +125,6 @@ def _class_folder(uri: str) -> str | None:
 
 def _source_folder(uri: str) -> str | None:
     return "/".join(PurePosixPath(uri).parts[_depth(uri) + 1 : -1]) or None
-
-
-def _table(root: Path, uri: str, label: str | None) -> Table:
-    schema = None
-    if uri.endswith(".parquet"):
-        content = pq.read_table(root / uri, partitioning=None)
-        schema, columns = content.schema, content.schema.names
-        rows: list[dict[str, object]] = content.to_pylist()
-    elif uri.endswith(".csv"):
-        text = (root / uri).read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        rows = [dict(r) for r in reader]
-        columns = list(reader.fieldnames or [])
-    else:
-        lines = (root / uri).read_text(encoding="utf-8-sig").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
-        columns = list(dict.fromkeys(k for r in rows for k in r))
-    if label is not None and label not in columns:
-        raise UsageError(f"--label: no column {label!r} in {uri}; it has {', '.join(columns)}")
-    found = label or next((c for c in LABEL_COLUMNS if c in columns), None)
-    return Table(uri, columns, schema, rows, found, [r.get(found) if found else None for r in rows])
-
-
-def _table_rows(uris: list[str], tables: list[Table]) -> dict[int, tuple[int, int]]:
-    index = {uri: i for i, uri in enumerate(uris)}
-    found: dict[int, tuple[int, int]] = {}
-    for t, table in enumerate(tables):
-        base = PurePosixPath(table.uri).parent
-        for r, row in enumerate(table.rows):
-            sample = index.get((base / str(row.get("file_name"))).as_posix())
-            if sample is not None:
-                found[sample] = (t, r)
-    return found
-
-
-def _from_table(tables: list[Table], where: tuple[int, int] | None, column: str | None) -> object:
-    """A sample's label, or with a column (or None found) its source; None if it has neither."""
-    if where is None:
-        return None
-    table = tables[where[0]]
-    if column is None:
-        return table.values[where[1]]
-    return table.rows[where[1]].get(column)
 
 
 def _read(folder: Folder, edits: Edits) -> Iterator[Block]:
@@ -227,7 +172,7 @@ def _write(folder: Folder, out: Path, edits: Edits, blocks: Written) -> Placed:
                 placed.moved[uri] = folder.uris[row]
     for t, table in enumerate(folder.tables if folder.table_row else []):
         changes = {r: label for (owner, r), label in labelled.items() if owner == t}
-        save_file(out / table.uri, _rendered(folder, table, changes, extra[t]))
+        save_file(out / table.uri, render_table(table, folder.values, changes, extra[t]))
     done = {t.uri for t in folder.tables} if folder.table_row else set()
     copy_others(folder.root, out, set(folder.uris) | done)
     return placed
@@ -287,30 +232,3 @@ def _renumbered(stem: str, neighbours: list[str], attempt: int, rng: np.random.G
     top = max(int(digits.group()) * 2, 9) if attempt < 100 else limit
     number = int(rng.integers(0, min(top, 2**62) + 1))
     return f"{stem[: digits.start()]}{number:0{width}d}{stem[digits.end() :]}"
-
-
-def _rendered(
-    folder: Folder, table: Table, changes: dict[int, int], extra: list[tuple[int, str, int]]
-) -> bytes:
-    """A metadata file with new labels, and a line for each new sample at a random place."""
-    rows = [dict(r) for r in table.rows]
-    for r, label in changes.items():
-        if table.label is not None and label >= 0:
-            rows[r][table.label] = folder.values[label]
-    base = PurePosixPath(table.uri).parent
-    for r, uri, label in extra:
-        row = {**table.rows[r], "file_name": PurePosixPath(uri).relative_to(base).as_posix()}
-        if table.label is not None and label >= 0:
-            row[table.label] = folder.values[label]
-        rows.insert(int(sample_generator(13, r, len(rows)).integers(len(rows) + 1)), row)
-    if table.schema is not None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), sink)
-        return bytes(sink.getvalue())
-    if not table.uri.endswith(".csv"):
-        return "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows).encode()
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, table.columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +24,14 @@ from auditor.attacks.copying import (
     encode_labels,
     files_below,
 )
+from auditor.attacks.parquet_columns import (
+    SUFFIXES,
+    class_names_of,
+    find_column,
+    holds_images,
+    holds_labels,
+)
 from auditor.errors import NothingToScanError, UsageError
-
-SUFFIXES = frozenset({".parquet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,10 @@ def open_parquet(
     files = parquet_files(root)
     groups, schemas = _groups(files)
     schema = schemas[0]
-    image = _column(schema, image, IMAGE_COLUMNS, "image", _holds_images)
+    image = find_column(schema, image, IMAGE_COLUMNS, "image", holds_images)
     declared = next((n for n in schema.names if class_names_of(schema, n)), None)
-    label = _column(schema, label or declared, LABEL_COLUMNS, "label", _holds_labels)
-    source = _column(schema, source, SOURCE_COLUMNS, "source", lambda t: pa.types.is_string(t))
+    label = find_column(schema, label or declared, LABEL_COLUMNS, "label", holds_labels)
+    source = find_column(schema, source, SOURCE_COLUMNS, "source", lambda t: pa.types.is_string(t))
     if image is None:
         raise UsageError(
             f"{root}: no image column among {schema.names}; expected binary, or struct<bytes, "
@@ -102,19 +105,6 @@ def open_parquet(
     )
 
 
-def class_names_of(schema: pa.Schema, label: str | None) -> tuple[str, ...] | None:
-    """Class names from the Hugging Face schema metadata (``ClassLabel.names``), or None."""
-    raw = (schema.metadata or {}).get(b"huggingface")
-    if raw is None or label is None:
-        return None
-    try:
-        feature = json.loads(raw)["info"]["features"][label]
-        names = feature.get("names") if isinstance(feature, dict) else None
-    except (ValueError, KeyError, TypeError):
-        return None
-    return tuple(str(n) for n in names) if isinstance(names, list) and names else None
-
-
 def _groups(files: list[Path]) -> tuple[list[Group], list[pa.Schema]]:
     groups, schemas, start = [], [], 0
     for number, path in enumerate(files):
@@ -131,36 +121,6 @@ def _groups(files: list[Path]) -> tuple[list[Group], list[pa.Schema]]:
                 "readable; remove or repair it"
             ) from error
     return groups, schemas
-
-
-def _column(
-    schema: pa.Schema, asked: str | None, usual: tuple[str, ...], what: str, fits: Any
-) -> str | None:
-    if asked is not None:
-        if asked not in schema.names:
-            raise UsageError(
-                f"--{what}: no column {asked!r}; the dataset has {', '.join(schema.names)}"
-            )
-        return asked
-    candidates = [n for n in schema.names if fits(schema.field(n).type)]
-    for name in usual:
-        if name in candidates:
-            return name
-    return candidates[0] if what == "image" and candidates else None
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        names = [kind.field(i).name for i in range(kind.num_fields)]
-        return "bytes" in names
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _holds_labels(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(
-        pa.types.is_integer(value) or pa.types.is_string(value) or pa.types.is_large_string(value)
-    )
 
 
 def _values(files: list[Path], column: str | None, groups: list[Group]) -> list[object]:

@@ -315,7 +315,12 @@ def _label(sample: Mapping[str, object], class_names: Sequence[str]) -> str:
 
 def _detectors(report: Report) -> Iterator[RenderableType]:
     yield _heading("Detectors")
-    table = _grid({"no_wrap": True}, {"no_wrap": True}, {"justify": "right"}, {"overflow": "fold"})
+    table = _grid(
+        {"no_wrap": True},
+        {"no_wrap": True},
+        {"justify": "right", "no_wrap": True},
+        {"overflow": "fold"},
+    )
     for run in report.detectors:
         style = {"ok": "", "inapplicable": "dim", "failed": "bold red"}[run.status]
         name = f"{plain(run.id)} {plain(run.version)}"
