@@ -36,11 +36,11 @@ def draw_thumbnails(
         stop = start + shard.known.height
         picks = [row - start for row in rows if start <= row < stop]
         if picks:
-            tasks.append({**shard.task, "kind": "thumbnails", "picks": picks})
+            tasks.append({**shard.task, "kind": "pictures", "picks": picks})
             wanted.append([start + pick for pick in picks])
         start = stop
     for keys, table in zip(wanted, pool.imap(tasks), strict=True):
-        made = zip(keys, table["jpeg"].to_pylist(), strict=False)
+        made = zip(keys, table["picture"].to_pylist(), strict=False)
         pictures |= {key: jpeg for key, jpeg in made if jpeg is not None}
     return pictures
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PanicException
 
+from auditor.errors import UsageError
 from auditor.features.store import write_atomically
 from auditor.ingest import Ledger
 from auditor.interfaces import Check, Detector, Evidence, InapplicableError, Material, Progress
@@ -100,6 +101,8 @@ def attempt(
     started = time.perf_counter()
     try:
         into.absorb(measure())
+    except UsageError:
+        raise  # the user asked for something that can not be had: no result to keep
     except InapplicableError as error:
         status, reason = "inapplicable", str(error)
     except (Exception, PanicException) as error:  # noqa: BLE001 - recorded, and no plain pass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from auditor.detectors import DETECTORS
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError, UsageError
 from auditor.features import VIEWS_VERSION
-from auditor.features.store import FeatureStore, open_store, sweep
+from auditor.features.store import open_store, sweep
 from auditor.illustrate import draw_map, draw_thumbnails
 from auditor.ingest import Ledger, coverage, ingest, open_catalog
 from auditor.interfaces import Evidence, Progress
@@ -34,6 +35,7 @@ from auditor.records import (
     Reference,
     Verdict,
 )
+from auditor.reference import make_reference
 from auditor.report import Report
 from auditor.ruleset import judge, load_rules, select_rules
 
@@ -98,9 +100,14 @@ def scan(
             taken = Measurements(ledger.samples)
             with watch.stage("Checking files and duplicates"), clock.time("checks"):
                 run_checks(CHECKS, ledger, taken)
-            reference, views, absent = _reference(settings, ledger, store, watch, clock, taken)
-            bench = Bench(ledger, {**ledger.views, **views}, absent, _home(store, ledger),
-                          reference.digest if reference else "", settings.seed)  # fmt: skip
+            home = store.dataset_folder(ledger.fingerprint)
+            with watch.stage("Training the reference network") as progress:
+                make = partial(make_reference, settings, ledger, catalog, pool, home, progress)
+                with clock.time("reference"):
+                    reference, views, absent = _reference(settings, taken, make)
+            digest = reference.digest if reference else ""
+            every = {**ledger.views, **views}
+            bench = Bench(ledger, every, absent, home, digest, settings.seed)
             for detector in DETECTORS:
                 with watch.stage(detector.title) as progress, clock.time(detector.id):
                     run_detector(detector, bench, taken, progress)
@@ -185,46 +192,25 @@ def _require_samples(catalog: Catalog, root: Path) -> None:
     )
 
 
-def _home(store: FeatureStore, ledger: Ledger) -> Path:
-    # The fingerprint knows classes by name; what is kept knows them by number.
-    return store.dataset_folder(ledger.fingerprint, *ledger.class_names)
-
-
 def _reference(
     settings: Config,
-    ledger: Ledger,
-    store: FeatureStore,
-    watch: Observer,
-    clock: Stopwatch,
     taken: Measurements,
+    make: Callable[[], tuple[Reference, Mapping[str, np.ndarray]]],
 ) -> tuple[Reference | None, Mapping[str, np.ndarray], str]:
     """The reference's record, its views of the scanned rows, or why there are none."""
     if settings.profile == "fast":
         return None, {}, "the fast profile trains no reference network"
-    from auditor.features.reference import OUTPUTS, VERSION, train_reference
+    made: list[tuple[Reference, Mapping[str, np.ndarray]]] = []
 
-    labels = ledger.scanned["label"].fill_null(-1).to_numpy()
-    folder = _home(store, ledger) / f"reference-{VERSION}-{settings.seed}-{settings.device}"
-    folder.mkdir(exist_ok=True)
-    trained: list[Reference] = []
-
-    def train() -> Evidence:
-        with watch.stage("Training the reference network") as progress, clock.time("reference"):
-            reference = train_reference(
-                ledger.views["pixels"], labels, len(ledger.class_names), folder,
-                settings.seed, settings.device, progress,
-            )  # fmt: skip
-        trained.append(reference)
+    def run() -> Evidence:
+        made.append(make())
         return {}
 
-    attempt("reference", VERSION, {}, taken, train)
-    if not trained:
+    attempt("reference", "1", {"model": settings.model}, taken, run)
+    if not made:
         return None, {}, taken.runs[-1].reason or "the reference network was not trained"
-    taken.runs.pop()  # a trained reference has its own place in the report
-    views = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in OUTPUTS
-    }
-    return trained[0], views, ""
+    taken.runs.pop()  # a reference that was made has its own place in the report
+    return (*made[0], "")
 
 
 def decide(

@@ -1,4 +1,4 @@
-"""The command: quick to answer, streams kept apart, nothing from the dataset obeyed or printed raw."""
+"""The command: quick to answer, streams kept apart, nothing of the dataset obeyed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Same input, same output: whatever the workers, the order on disk, the cache or an interruption."""
+"""Same input, same output: whatever the workers, the order on disk or the cache."""
 
 from __future__ import annotations
 

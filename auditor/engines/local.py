@@ -32,6 +32,10 @@ MAX_CULPRITS = 16
 """Samples that may kill a worker within one shard before the rest of the shard is refused: each
 death repeats the shard, and a shard full of killers must not take hours."""
 
+CIRCUMSTANTIAL = frozenset({"time_limit", "memory_limit"})
+"""Ways to die that a stalled or overcommitted machine brings about as well as a sample does: such
+a sample gets a second chance, so that the same dataset gives the same report."""
+
 WORKER_PROGRAM = ("-P", "-m", "auditor.engines.worker")
 """-P: never import from the current folder, which may be the dataset."""
 
@@ -236,6 +240,7 @@ class WorkerPool:
     def _run(self, task: Mapping[str, object]) -> pa.Table:
         worker = self._worker()
         refused: dict[str, str] = {}
+        suspected: set[int] = set()
         while True:
             try:
                 return worker.call({**task, "refused": refused})
@@ -245,6 +250,9 @@ class WorkerPool:
                         f"worker for task {task.get('kind')!r}: ended twice ({death.reason}: "
                         f"{worker.last_words()}) while refusing it whole; please report it"
                     ) from death
+                if death.reason in CIRCUMSTANTIAL and death.index not in suspected:
+                    suspected.add(death.index)
+                    continue
                 too_many = len(refused) >= MAX_CULPRITS
                 key = str(death.index)
                 # A sample that is refused already and still kills is none that can be left out.

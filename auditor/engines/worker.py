@@ -6,6 +6,7 @@ from standard input, answers on standard output, and keeps no state that matters
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import mmap
@@ -24,7 +25,7 @@ from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_vi
 from auditor.features.digests import DigestIndex
 from auditor.features.pixels import SIDE, luma
 from auditor.readers import image_folder, metadata, parquet_rows
-from auditor.readers.decode import Decoded, Refusal, decode, prepare, thumbnail
+from auditor.readers.decode import Decoded, Refusal, decode, prepare, square, thumbnail
 from auditor.readers.sample import EncodedSample
 from auditor.readers.signatures import EXTENSIONS
 
@@ -125,20 +126,25 @@ class Station:
                 return
             yield index, sample
 
-    def thumbnails(self, task: Mapping[str, Any]) -> pa.Table:
-        """Small JPEGs, made anew from decoded pixels, of the positions ``picks`` of a shard."""
+    def pictures(self, task: Mapping[str, Any]) -> pa.Table:
+        """Decode the positions ``picks`` of a shard anew; null where that fails.
+
+        Small JPEGs, or with ``side`` the raw pixels of squares.
+        """
+        side = task.get("side")
+        draw = thumbnail if side is None else functools.partial(square, side=int(side))
         picks = set(task["picks"])
         pictures: list[bytes | None] = []
         if "*" not in task["refused"]:
             self.clock.mark(-1)
             for index, sample in self._each(self._samples(task)):
                 if index in picks and str(index) not in task["refused"] and sample.data:
-                    pictures.append(thumbnail(sample.data))
+                    pictures.append(draw(sample.data))
                 elif index in picks:
                     pictures.append(None)
         else:
             pictures = [None] * len(picks)
-        return pa.table({"jpeg": pa.array(pictures, pa.binary())})
+        return pa.table({"picture": pa.array(pictures, pa.large_binary())})
 
 
 def _n_samples(task: Mapping[str, Any]) -> int:
@@ -237,8 +243,8 @@ def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:
         kind = str(task["kind"])
         if kind == "ingest":
             reply = station.ingest(task)
-        elif kind == "thumbnails":
-            reply = station.thumbnails(task)
+        elif kind == "pictures":
+            reply = station.pictures(task)
         else:
             reply = _structure(STRUCTURE[kind], task)
         write_reply(replies, reply)

@@ -51,6 +51,7 @@ class Backbone:
     name: str
     digest: str
     device: str
+    input_size: int
     embed: Callable[[np.ndarray], np.ndarray]
 
 
@@ -79,7 +80,7 @@ def load_backbone(model: str, device: str) -> Backbone:
     network.to(hardware.device).eval()
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     embed = _embedder(network, settings, hardware.device)
-    return Backbone(settings.architecture, digest, hardware.device, embed)
+    return Backbone(settings.architecture, digest, hardware.device, settings.input_size, embed)
 
 
 def _weights_file(path: Path) -> Path:

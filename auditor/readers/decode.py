@@ -183,6 +183,20 @@ def thumbnail(data: bytes, side: int = 96) -> bytes | None:
     return out.getvalue()
 
 
+def square(data: bytes, side: int) -> bytes | None:
+    """The whole image squeezed to (side, side, 3) uint8, as raw bytes; None if refused."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            cap = Image.MAX_IMAGE_PIXELS
+            if cap is not None and image.width * image.height > cap:
+                return None
+            if image.format == "JPEG":
+                image.draft(None, (side, side))
+            return _canvas(image, side).tobytes()
+    except (MemoryError, *DECODE_ERRORS):
+        return None
+
+
 def decode_full(data: bytes, side: int) -> np.ndarray | None:
     """(h, w, 3) uint8 with the longer side at most ``side``, the aspect kept; None if refused."""
     try:

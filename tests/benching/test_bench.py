@@ -18,7 +18,7 @@ from auditor.benching.scoring import score
 from auditor.errors import UsageError
 from auditor.poison import poison
 
-SIZE = 600
+SIZE = 1_200
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_bench_measures_a_caught_attack_and_keeps_it(
 
     def run() -> harness.BenchResult:
         return harness.bench(
-            attacks=["badnets", "clean"], rates=[0.1], size=SIZE, profile="fast", out=home,
+            attacks=["badnets", "clean"], rates=[0.05], size=SIZE, profile="fast", out=home,
             hear=lambda outcome, done, total: heard.append(f"{done}/{total}"),
         )  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_bench_measures_a_caught_attack_and_keeps_it(
 def test_the_scan_never_sees_the_truth(tmp_path: Path) -> None:
     """Scrambled truth leaves samples, evidence and flags bit for bit as they are."""
     place = Place(_digits(tmp_path), "", tmp_path, Columns(), 2, "auto")
-    case = Case("badnets", 0.1, size=400, profile="fast")
+    case = Case("badnets", 0.05, size=800, profile="fast")
     part = cut(place.dataset, case.size, case.seed, tmp_path / "cut", Columns())
     result = poison(poison_plan(case, part, tmp_path, place))
     before = scan_copy(result.out, case, place, tmp_path / "cache-1")

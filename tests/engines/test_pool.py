@@ -125,6 +125,22 @@ def test_a_killer_is_named_and_costs_only_itself(
     assert None not in reply["sha256"].to_pylist()
 
 
+def test_a_stalled_machine_costs_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death that the machine may be to blame for is believed the second time."""
+    calls: list[dict[str, str]] = []
+
+    def stall(self: Worker, task: dict[str, object]) -> pa.Table:
+        calls.append(dict(task["refused"]))  # type: ignore[call-overload]
+        if len(calls) == 1:
+            raise WorkerDiedError(3, "time_limit")
+        return pa.table({"refusal": ["x"]})
+
+    monkeypatch.setattr(Worker, "call", stall)
+    with WorkerPool(1) as pool:
+        pool.run({"kind": "ingest"})
+    assert calls == [{}, {}]
+
+
 @pytest.mark.usefixtures("sabotaged")
 def test_several_killers_in_one_shard(tmp_path: Path) -> None:
     paths = write_images(tmp_path, 5)
@@ -165,9 +181,8 @@ def test_a_sample_that_kills_although_refused_ends_the_shard(
 
 
 def test_a_worker_that_can_not_start_is_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "auditor.engines.local.WORKER_PROGRAM", ("-c", "raise SystemExit('no luck')")
-    )
+    program = ("-c", "raise SystemExit('no luck')")
+    monkeypatch.setattr("auditor.engines.local.WORKER_PROGRAM", program)
     with WorkerPool(1) as pool, pytest.raises(InternalError, match="no luck"):
         pool.run({"kind": "inspect", "path": "x"})
 
@@ -214,7 +229,5 @@ def test_a_large_shard_of_large_rows_stays_below_the_limit(tmp_path: Path) -> No
     with WorkerPool(1, Limits(memory=400 << 20)) as pool:
         catalog = open_catalog(walk(path), Columns(), pool)
         assert len(catalog.shards) == 3
-        reasons = [
-            r for shard in catalog.shards for r in pool.run(shard.task)["refusal"].to_pylist()
-        ]
-    assert set(reasons) == {"not_an_image"}
+        replies = pa.concat_tables(pool.imap(shard.task for shard in catalog.shards))
+    assert set(replies["refusal"].to_pylist()) == {"not_an_image"}

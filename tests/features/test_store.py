@@ -96,7 +96,7 @@ def test_a_damaged_pack_is_dropped_not_fatal(tmp_path: Path) -> None:
 def test_more_packs_than_file_descriptors(tmp_path: Path) -> None:
     fill(tmp_path, *range(120), n=1)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/proc/self/fd").iterdir()]) + 50, hard))
     try:
         with open_store(tmp_path, "v1") as store:
             assert len(store._pack_of) == 120

@@ -42,10 +42,9 @@ def slow_texture(image: np.ndarray) -> np.ndarray:
             second = oriented[:, 2:] - 2 * oriented[:, 1:-1] + oriented[:, :-2]
             energy = (second**2).mean() + 1
             residual.append(float(np.log(energy)))
-            for lag in (1, 2):
-                residual.append(float((second[:, lag:] * second[:, :-lag]).mean() / energy))
-            for lag in (1, 2):
-                residual.append(float((second[lag:] * second[:-lag]).mean() / energy))
+            along = [(second[:, lag:] * second[:, :-lag]).mean() for lag in (1, 2)]
+            across = [(second[lag:] * second[:-lag]).mean() for lag in (1, 2)]
+            residual.extend(float(product / energy) for product in (*along, *across))
     means = [float(plane.mean()) for plane in planes]
     deviations = [float(plane.std()) + 1 for plane in planes]
     skews = [

@@ -175,7 +175,8 @@ def test_a_column_of_paths_reads_files_once_and_nothing_outside(tmp_path: Path, 
     (root / "images" / "link.png").symlink_to(secret)
     (root / "out").symlink_to(tmp_path, target_is_directory=True)
     paths = ["images/0.png", "images/1.png", "../secret.png", str(secret), "images/link.png",
-             "out/secret.png", "gone.png", "zero\0.png", "", str(root / "images" / "0.png")]  # fmt: skip
+             "out/secret.png", "gone.png", "zero\0.png", "",
+             str(root / "images" / "0.png")]  # fmt: skip
     write_parquet(root / "t.parquet", {"image_path": paths, "label": ["a"] * len(paths)})
     out = read(root)
     rows = out.samples.filter(out.samples["uri"] == "t.parquet")

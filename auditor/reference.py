@@ -1,0 +1,89 @@
+"""The reference: a network trained on the dataset itself, or a pretrained backbone asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from auditor.config import Config
+from auditor.engines import WorkerPool
+from auditor.errors import AuditorError
+from auditor.ingest import Ledger
+from auditor.interfaces import Progress
+from auditor.readers import Catalog
+from auditor.records import Reference
+
+BATCH = 256
+"""Pictures handed to a pretrained backbone at once."""
+
+
+def make_reference(
+    settings: Config,
+    ledger: Ledger,
+    catalog: Catalog,
+    pool: WorkerPool,
+    home: Path,
+    progress: Progress,
+) -> tuple[Reference, Mapping[str, np.ndarray]]:
+    """Train or load the reference and map its views of the scanned rows, in row order.
+
+    Raises:
+        InapplicableError: too few classes or samples.
+        UsageError: ``--model`` or ``--device`` can not be had.
+    """
+    from auditor.features.reference import OUTPUTS, VERSION, train_reference
+
+    labels = ledger.scanned["label"].fill_null(-1).to_numpy()
+    n_classes = len(ledger.class_names)
+    if settings.model == "self":
+        folder = home / f"reference-{VERSION}-{settings.seed}-{settings.device}"
+        folder.mkdir(exist_ok=True)
+        reference = train_reference(
+            ledger.views["pixels"], labels, n_classes, folder,
+            settings.seed, settings.device, progress,
+        )  # fmt: skip
+    else:
+        from auditor.features.backbone import load_backbone
+        from auditor.features.pretrained import pretrained_views
+
+        backbone = load_backbone(settings.model, settings.device)
+        folder = home / f"backbone-{backbone.digest[:16]}-{settings.seed}"
+        folder.mkdir(exist_ok=True)
+        batches = squares(catalog, ledger.samples, pool, backbone.input_size)
+        reference = pretrained_views(
+            batches, labels, n_classes, folder, settings.seed, backbone, progress
+        )
+    views = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in OUTPUTS
+    }
+    return reference, views
+
+
+def squares(
+    catalog: Catalog, samples: pl.DataFrame, pool: WorkerPool, side: int
+) -> Iterator[np.ndarray]:
+    """(B, side, side, 3) uint8 batches of all scanned rows, decoded anew in isolated workers.
+
+    Raises:
+        AuditorError: a sample that could be read before can not be read any more.
+    """
+    scanned = (samples["status"] == "scanned").to_numpy()
+    tasks = []
+    start = 0
+    for shard in catalog.shards:
+        picks = np.flatnonzero(scanned[start : start + shard.known.height])
+        for first in range(0, len(picks), BATCH):
+            part = picks[first : first + BATCH].tolist()
+            tasks.append({**shard.task, "kind": "pictures", "picks": part, "side": side})
+        start += shard.known.height
+    for table in pool.imap(tasks):
+        pictures = table["picture"].to_pylist()
+        if any(picture is None for picture in pictures):
+            raise AuditorError(
+                "a sample changed during the scan: it was read before and can not be read now; "
+                "scan again when nothing writes to the dataset"
+            )
+        yield np.stack([np.frombuffer(p, np.uint8).reshape(side, side, 3) for p in pictures])
