@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from auditor.benching.harness import bench
     from auditor.config import Config
-    from auditor.poison import poison
+    from auditor.poisoning import poison
     from auditor.report import Report
     from auditor.scanning import scan
 
@@ -22,7 +22,7 @@ _HOMES = {
     "Config": "auditor.config",
     "Report": "auditor.report",
     "bench": "auditor.benching.harness",
-    "poison": "auditor.poison",
+    "poison": "auditor.poisoning",
     "scan": "auditor.scanning",
 }
 

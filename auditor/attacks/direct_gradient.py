@@ -23,8 +23,8 @@ VALIDATION = 64
 """Normal samples whose loss is to rise, drawn anew for each group."""
 
 INNER_RATE = 0.05
-"""Learning rate of the victim's step that the attack looks ahead over; the reference network ends
-its own training below it."""
+"""Learning rate of the victim's one step that the attack looks ahead over: an assumption about the
+victim, not tuned."""
 
 
 @dataclass(frozen=True, slots=True)

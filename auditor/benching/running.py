@@ -27,7 +27,7 @@ from auditor.config import Config
 from auditor.errors import NothingToScanError, UsageError
 from auditor.features.store import write_atomically
 from auditor.interfaces import PoisonPlan
-from auditor.poison import PoisonResult, poison
+from auditor.poisoning import PoisonResult, poison
 from auditor.report import Report
 from auditor.scanning import scan
 

@@ -20,7 +20,7 @@ from auditor.benching.scoring import joined_with_truth
 from auditor.features.pixels import pixel_view
 from auditor.features.retained import retained_logits, stored_pixels
 from auditor.interfaces import Attack, PoisonPlan, Victim
-from auditor.poison import _decided, _opened
+from auditor.poisoning import _decided, _opened
 from auditor.readers.decode import Decoded, decode
 from auditor.report import Report
 

@@ -260,7 +260,7 @@ def poison(
     """Write a poisoned copy of a dataset, with OUT.truth.parquet and OUT.recipe.json beside it."""
     from auditor.cli.display import Display
     from auditor.interfaces import PoisonPlan
-    from auditor.poison import poison as run
+    from auditor.poisoning import poison as run
 
     display = Display(color.value, progress, 0)
     plan = PoisonPlan(dataset, out, attack, rate, target, source_class, _params(param), seed)

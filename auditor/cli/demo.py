@@ -9,7 +9,7 @@ import polars as pl
 from auditor.cli.display import Display
 from auditor.errors import UsageError
 from auditor.interfaces import PoisonPlan
-from auditor.poison import poison
+from auditor.poisoning import poison
 from auditor.report import Report
 from auditor.sample import write_sample
 from auditor.scanning import scan

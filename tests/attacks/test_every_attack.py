@@ -15,7 +15,7 @@ import pytest
 from auditor.attacks import ATTACKS
 from auditor.attacks.planning import find_attack
 from auditor.interfaces import Attack, PoisonPlan
-from auditor.poison import PoisonResult, poison
+from auditor.poisoning import PoisonResult, poison
 
 RATE = 0.1
 IDS = [a.id for a in ATTACKS]
@@ -46,7 +46,7 @@ def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
             network = nn.Sequential(body, nn.Linear(4, n_classes))
         return network, np.full(3, 120.0), np.full(3, 60.0)
 
-    monkeypatch.setattr("auditor.poison._train", train)
+    monkeypatch.setattr("auditor.poisoning._train", train)
 
 
 def content(root: Path) -> dict[tuple[str, int | None], tuple[bytes | None, str]]:

@@ -16,7 +16,7 @@ from auditor.benching.cutting import Columns, cut
 from auditor.benching.running import Place, poison_plan, run_case, scan_copy
 from auditor.benching.scoring import score
 from auditor.errors import UsageError
-from auditor.poison import poison
+from auditor.poisoning import poison
 
 SIZE = 1_200
 

@@ -19,7 +19,7 @@ from auditor.attacks.copying import encode_labels
 from auditor.attacks.encoding import estimate_encoding, jpeg_quality, rewrite
 from auditor.errors import NothingToScanError, UsageError
 from auditor.interfaces import PoisonPlan
-from auditor.poison import poison
+from auditor.poisoning import poison
 from auditor.sample import write_sample
 
 
