@@ -86,7 +86,7 @@ def settle(predictions: np.ndarray, members: np.ndarray, cut: float) -> np.ndarr
     inside = members.sum(axis=0)
     mean_in = (predictions * members).sum(axis=0) / np.maximum(inside, 1)
     mean_out = (predictions * ~members).sum(axis=0) / np.maximum(len(members) - inside, 1)
-    kept = predictions > mean_out + cut * (mean_in - mean_out)
+    kept: np.ndarray = predictions > mean_out + cut * (mean_in - mean_out)
     kept[:, (inside == 0) | (mean_in <= mean_out)] = False
     return kept
 

@@ -46,6 +46,10 @@ MAX_GROWTH = 4.0
 beyond, the floor is a remainder beside hard images (a small network on CIFAR-10 with 2 % random
 flips: 7)."""
 
+MAX_FLOOR = 0.45
+"""Floor beyond which nothing is judged: when the network is disputed this often even where it is
+surest, it knows too little to say whose fault that is (random features on digits: 0.71)."""
+
 TINY = 1e-7
 LOG_ODDS = (-15.0, 9.0)
 N_FINE = 800
@@ -89,7 +93,8 @@ def judge_labels(probabilities: np.ndarray, labels: np.ndarray) -> Judgement:
         labels: (N,) int64 in 0…K−1, or −1.
 
     Returns:
-        The judgement. Labels of classes with under 20 samples are not judged.
+        The judgement. Labels of classes with under 20 samples are not judged, and none
+        where the floor is above 0.45.
     """
     n_classes = probabilities.shape[1]
     suggested = probabilities.argmax(axis=1)
@@ -106,6 +111,8 @@ def judge_labels(probabilities: np.ndarray, labels: np.ndarray) -> Judgement:
     rank = confidence_rank(chosen, suggested[index])
     disputed = suggested[index] != own
     floor = read_floor(rank, disputed)
+    if floor.rate > MAX_FLOOR:
+        return Judgement(posterior, suggested, given, floor)
     disputes = confident_disputes(rank, suggested[index], own, n_classes)
     pattern = noise_pattern(disputes, suggested[index])
     rates = noise_rates(rank, noise_growth(rank, disputed, disputes, floor), floor)

@@ -67,7 +67,8 @@ def test_hard_but_clean_data_stays_silent(hard: float, seed: int):
 def test_judgement_follows_rows_and_class_numbers(seed: int, n_classes: int):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(n_classes, 0.3), 300)
-    labels = rng.integers(-1, n_classes, 300)
+    random = rng.integers(-1, n_classes, 300)
+    labels = np.where(rng.random(300) < 0.8, probabilities.argmax(axis=1), random)
     order, names = rng.permutation(300), rng.permutation(n_classes)
     base = judge_labels(probabilities, labels)
     renamed = np.empty_like(probabilities)
@@ -169,3 +170,11 @@ def test_published_probabilities(name: str, least: float, data_root: Path):
     judged = judge_labels(probabilities, labels)
     assert time.process_time() - start < 1.0
     assert f1(judged.posterior > 0.5, labels != true) > least
+
+
+def test_a_network_that_knows_nothing_judges_no_label() -> None:
+    rng = np.random.default_rng(5)
+    probabilities = rng.dirichlet(np.ones(10), 3000).astype(np.float32)
+    judgement = judge_labels(probabilities, rng.integers(0, 10, 3000))
+    assert judgement.floor.rate > 0.45
+    assert np.isnan(judgement.posterior).all()
