@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.label_noise import CONFIDENT, MAX_FLOOR, MIN_CLASS, Judgement, judge_labels
+from auditor.detectors.label_noise import CONFIDENT, MIN_CLASS, Judgement, judge_labels
 from auditor.detectors.neighbours import MAX_REFERENCE, N_NEIGHBOURS, neighbour_agreement
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
@@ -81,10 +81,11 @@ def measure(material: Material) -> Evidence:
     probabilities = np.asarray(material.views["probabilities"])
     judgement = judge_labels(probabilities, labels)
     if np.isnan(judgement.posterior).all():
-        if judgement.floor.rate > MAX_FLOOR:
+        agreed = float((judgement.suggested == labels)[labels >= 0].mean())
+        if not np.isnan(judgement.given).all():
             raise InapplicableError(
-                f"the reference disagrees with {judgement.floor.rate:.0%} of the labels even where "
-                "it is surest: it knows too little of this dataset to judge labels"
+                f"the reference agrees with only {agreed:.0%} of the labels: it knows too little "
+                "of this dataset to tell a wrong label from a hard image"
             )
         raise InapplicableError(f"no class has {MIN_CLASS} samples with a label")
     sample = pl.DataFrame(

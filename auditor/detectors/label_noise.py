@@ -50,6 +50,11 @@ MAX_FLOOR = 0.45
 """Floor beyond which nothing is judged: when the network is disputed this often even where it is
 surest, it knows too little to say whose fault that is (random features on digits: 0.71)."""
 
+MIN_KNOWLEDGE = 0.65
+"""Share of the labels that are right with which the network must agree; below, nothing is judged.
+Measured: with 0.56 and 0.58 (2,000 photos, 10 % flips and 5 % dirty-label poison) half of the
+flagged labels are right; with 0.80 (CIFAR-10) and 0.91 (Fashion-MNIST) none and 8 %."""
+
 TINY = 1e-7
 LOG_ODDS = (-15.0, 9.0)
 N_FINE = 800
@@ -94,7 +99,7 @@ def judge_labels(probabilities: np.ndarray, labels: np.ndarray) -> Judgement:
 
     Returns:
         The judgement. Labels of classes with under 20 samples are not judged, and none
-        where the floor is above 0.45.
+        where the floor is above 0.45 or the network agrees with under 0.65 of the right labels.
     """
     n_classes = probabilities.shape[1]
     suggested = probabilities.argmax(axis=1)
@@ -111,7 +116,8 @@ def judge_labels(probabilities: np.ndarray, labels: np.ndarray) -> Judgement:
     rank = confidence_rank(chosen, suggested[index])
     disputed = suggested[index] != own
     floor = read_floor(rank, disputed)
-    if floor.rate > MAX_FLOOR:
+    knowledge = (1 - disputed.mean()) / max(1 - floor.rate, TINY)
+    if floor.rate > MAX_FLOOR or knowledge < MIN_KNOWLEDGE:
         return Judgement(posterior, suggested, given, floor)
     disputes = confident_disputes(rank, suggested[index], own, n_classes)
     pattern = noise_pattern(disputes, suggested[index])

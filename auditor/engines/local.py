@@ -32,6 +32,9 @@ MAX_CULPRITS = 16
 """Samples that may kill a worker within one shard before the rest of the shard is refused: each
 death repeats the shard, and a shard full of killers must not take hours."""
 
+TICK = 0.5
+"""Seconds between two looks at a busy worker's progress."""
+
 CIRCUMSTANTIAL = frozenset({"time_limit", "memory_limit"})
 """Ways to die that a stalled or overcommitted machine brings about as well as a sample does: such
 a sample gets a second chance, so that the same dataset gives the same report."""
@@ -148,20 +151,23 @@ class Worker:
         assert process.stdout is not None
         descriptor = process.stdout.fileno()
         received = bytearray()
-        steps, since = -1, time.monotonic()
+        steps, waited = -1, 0.0
         while len(received) < size:
-            ready, _, _ = select.select([descriptor], [], [], 0.5)
+            started = time.monotonic()
+            ready, _, _ = select.select([descriptor], [], [], TICK)
+            # Time in which this process did not run either is the machine's, not the sample's.
+            waited += min(time.monotonic() - started, 2 * TICK)
             if ready:
                 chunk = os.read(descriptor, min(1 << 20, size - len(received)))
                 if not chunk:
                     raise self._dead("worker_crashed")
                 received += chunk
-                since = time.monotonic()
+                waited = 0.0
                 continue
             current = PROGRESS.unpack_from(self._page)[1]
             if current != steps:
-                steps, since = current, time.monotonic()
-            elif time.monotonic() - since > self._limits.wall_seconds:
+                steps, waited = current, 0.0
+            elif waited > self._limits.wall_seconds:
                 raise self._dead("time_limit")
         return received
 
