@@ -15,9 +15,9 @@ CLEAR_OF_REST = 5.0
 LEAST_CUT = 0.2
 """The members' cut goes below 0.5 as far as at most 0.5 % of the other classes lie above it and it
 stays 5 standard deviations clear of the rest of its own class: where a trigger hardly shows (a
-white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3 patch, CIFAR-10 1 %: 82 %
-found at 0.5, 92 % below, for 0.03 % of clean samples. With few photos the rest is wide, the second
-condition holds the cut at 0.5 and spares 92 clean samples of 1,900."""
+white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3 patch, CIFAR-10 1 % of
+25,000: 82 % found at 0.5, 91 % below, for 4 clean samples. With few photos the rest is wide; the
+second condition then holds the cut at 0.5 and spares 92 clean samples of 1,900."""
 
 MAX_SCORES = 1 << 24
 """Predictions held at once (64 MB): with many classes the groups are scored in several passes."""
