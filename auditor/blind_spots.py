@@ -8,7 +8,7 @@ import polars as pl
 
 from auditor.records import Coverage, DetectorRun, Reference, Scope
 
-MIN_TRIGGERED = 20
+MIN_TRIGGERED = 25
 """The shortcut probe's gate asks for this many samples that share a trigger."""
 
 WEAK_ACCURACY = 0.6

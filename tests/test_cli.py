@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import encode, picture, write_folder
+from tiny import encode, picture, write_folder
 from typer.testing import CliRunner
 
 import auditor

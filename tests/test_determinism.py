@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import encode, picture, pictures, structs, write_folder, write_parquet
+from tiny import encode, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.report import Report
 from auditor.reports.json import render

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import encode, picture, structs, write_folder, write_parquet
+from tiny import encode, picture, structs, write_folder, write_parquet
 
 from auditor.cli import main
 

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import encode, features, picture, pictures, structs, write_folder, write_parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import encode, features, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.engines import WorkerPool
 from auditor.engines.wire import REPLY

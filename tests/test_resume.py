@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import encode, picture, pictures, structs, write_folder, write_parquet
 from test_determinism import stable
+from tiny import encode, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.features.store import FeatureStore
 from auditor.report import Report

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import encode, picture, pictures, structs, write_folder, write_parquet
+from tiny import encode, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.config import Config
 from auditor.errors import UsageError

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from auditor.cli.display import Display
 
 
+LEGEND = """
+TPR     poisoned samples flagged (with its 95 % interval); BKD, LBL: by backdoor, label rules
+FPR     clean samples flagged
+AUROC   of the score column that ranks best
+learnt  held-out images with the trigger that get the answer the attacker wants
+right   runs with the right verdict
+"""
+
+
 class SuiteName(StrEnum):
     """The suites, as the command line takes them."""
 
@@ -174,10 +183,11 @@ def _line(outcome: Outcome, done: int, total: int) -> str:
 def _show(result: BenchResult, display: Display, out: Path) -> None:
     """The tables, and where the rest is."""
     display.out.print(_table(result))
+    display.say(LEGEND)
     alarms = result.alarms
     if alarms.runs:
         display.say(
-            f"\nBackdoor alarms on {alarms.runs} clean or only mislabelled draws: {alarms.alarms} "
+            f"Backdoor alarms on {alarms.runs} clean or only mislabelled draws: {alarms.alarms} "
             f"(at most {_percent(alarms.upper)} of such draws, exact 95 % bound)"
         )
     if alarms.clean_samples:
@@ -207,13 +217,10 @@ def _table(result: BenchResult) -> Table:
     table = Table(
         title=f"{result.suite} suite on {result.dataset}", title_justify="left", box=None,
         pad_edge=False, header_style="bold", title_style="bold",
-        caption="TPR, FPR: poisoned, clean samples flagged. AUROC: of the best score column. "
-        "Implanted: attack success on held-out images.", caption_justify="left",
     )  # fmt: skip
-    table.add_column("attack", overflow="fold", min_width=14)
-    for name in ("rate", "poison", "TPR % (95 %)", "BKD", "LBL", "FPR %", "AUROC", "implanted",
-                 "right", "s"):  # fmt: skip
-        table.add_column(name, justify="right", no_wrap=name != "TPR % (95 %)")
+    table.add_column("attack", overflow="fold", min_width=12)
+    for name in ("rate", "poison", "TPR %", "BKD", "LBL", "FPR %", "AUROC", "learnt", "right"):
+        table.add_column(name, justify="right", no_wrap=True)
     for group in result.groups:
         table.add_row(*_cells(group))
     return table
@@ -228,7 +235,7 @@ def _cells(group: Group) -> list[str | Text]:
     recall = ["–", "", ""]
     if n:
         low, high = wilson(group.found["any"], n)
-        recall = [f"{100 * group.found['any'] / n:.1f} ({100 * low:.0f}–{100 * high:.0f})"]
+        recall = [f"{100 * group.found['any'] / n:.0f} · {100 * low:.0f}–{100 * high:.0f}"]
         recall += [f"{100 * group.found[family] / n:.0f}" for family in ("BKD", "LBL")]
     false = f"{100 * group.false['any'] / group.n_clean:.2f}" if group.n_clean else "–"
     scored = group.runs > len(group.notes)
@@ -241,7 +248,6 @@ def _cells(group: Group) -> list[str | Text]:
         "–" if group.best_auroc is None else f"{group.best_auroc:.3f}",
         "–" if group.success is None else f"{100 * group.success:.0f} %",
         f"{group.right}/{group.runs}" if scored else "–",
-        f"{group.seconds:.0f}",
     ]
 
 

@@ -17,7 +17,8 @@ from auditor.detectors.group import Group
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.interfaces import Evidence, InapplicableError, Material
 
-DATA = Path(os.environ.get("AUDITOR_TEST_DATA", "../shared/data"))
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / os.environ.get("AUDITOR_TEST_DATA", "../shared/data")
 CLASSES = 4
 SIDE = 16
 

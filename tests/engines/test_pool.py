@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import encode, picture, structs, write_parquet
+from tiny import encode, picture, structs, write_parquet
 
 from auditor.engines import Limits, WorkerPool
 from auditor.engines.local import MAX_CULPRITS, Worker, WorkerDiedError

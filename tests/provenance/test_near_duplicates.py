@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from conftest import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import picture
 
 from auditor.features.pixels import luma, perceptual_hash
 from auditor.provenance.near_duplicates import MAX_BITS, candidate_pairs, confirm, measure

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import encode, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
+from tiny import encode, picture
 
 from auditor.readers.decode import Decoded, Refusal, decode, prepare, thumbnail
 from auditor.readers.signatures import EXTENSIONS, UNSUPPORTED_EXTENSIONS, sniff

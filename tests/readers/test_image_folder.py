@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import encode, picture, write_folder, write_parquet
+from tiny import encode, picture, write_folder, write_parquet
 
 from auditor.errors import UsageError
 

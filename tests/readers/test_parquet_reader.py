@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import encode, features, picture, pictures, structs, write_folder, write_parquet
+from tiny import encode, features, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.errors import NothingToScanError, UsageError
 from auditor.readers.parquet import FileInfo, inspect

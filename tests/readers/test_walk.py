@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import encode, picture, write_folder
+from tiny import encode, picture, write_folder
 
 from auditor.errors import NothingToScanError, UsageError
 from auditor.readers.catalog import Refused
