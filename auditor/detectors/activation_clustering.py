@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from scipy.linalg import eigh
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
 
 from auditor.detectors.subpopulation import (
     MIN_BLOCK,
@@ -52,6 +50,9 @@ def cluster(rows: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, float]]:
         centres over the sum of both deviations along the line between them: 1.3 for a normal
         population cut in two), ``share`` of the smaller cluster and ``silhouette`` (−1…1).
     """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
     reduced = principal_components(rows, N_COMPONENTS)
     model = KMeans(2, n_init=N_STARTS, random_state=seed).fit(reduced)
     minor = model.labels_ == int(np.argmin(np.bincount(model.labels_, minlength=2)))

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.isotonic import isotonic_regression
 
 MIN_CLASS = 20
 """Fewest samples of a class whose labels can be judged: a network can't learn a rarer one."""
@@ -263,6 +262,8 @@ def noise_share(
         (N,) float32, 0–1, never rising with that ratio. Source: Efron 2004,
         Large-Scale Simultaneous Hypothesis Testing, §2, with the roles of the two turned round.
     """
+    from sklearn.isotonic import isotonic_regression
+
     n = len(labels)
     odds = np.log((probabilities + TINY) / (probabilities @ pattern + TINY))
     low, high = LOG_ODDS
