@@ -38,9 +38,10 @@ def draw_curves(outcomes: Sequence[Outcome]) -> str:
     if not panels:
         return _document(WIDTH, 40, [_text(12, 24, "No poisoned case was scored", "s")])
     rates = [point[0] for points in panels.values() for point in points]
-    low, high = math.log10(min(rates)), math.log10(max(rates))
-    if high - low < 0.5:
-        low, high = low - 0.3, high + 0.3
+    # A margin keeps marks off the axis; one rate alone gets a whole decade around it.
+    low, high = math.log10(min(rates)) - 0.1, math.log10(max(rates)) + 0.1
+    if high - low < 1.0:
+        low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     parts = []

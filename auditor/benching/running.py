@@ -135,6 +135,7 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
             "scan": round(clock["scanned"] - clock["poisoned"], 2),
             "success": round(clock["judged"] - clock["scanned"], 2),
             "total": round(clock["judged"] - clock["started"], 2),
+            **{f"scan_{stage}": spent for stage, spent in report.timings.items()},
         },
         machine=machine(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),

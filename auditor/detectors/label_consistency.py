@@ -103,7 +103,7 @@ def measure(material: Material) -> Evidence:
 
 LABEL_CONSISTENCY = Detector(
     id="label_consistency",
-    version="1",
+    version="2",
     title="Label consistency: labels that the content disputes",
     needs=frozenset({"probabilities", "penultimate", "fold", "labels"}),
     params={
