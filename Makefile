@@ -22,6 +22,7 @@ demo: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/auditor bench --suite quick --out build/bench --check benchmarks/recall.csv
 
 lint: setup
 	$(BIN)/ruff check .
@@ -30,7 +31,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/auditor bench --suite quick
+	$(BIN)/auditor bench --suite standard --out build/bench-standard
 
 clean:
 	rm -rf $(VENV) demo auditor-report build dist
