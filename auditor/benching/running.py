@@ -33,6 +33,11 @@ from auditor.scanning import scan
 
 Status = Literal["ok", "inapplicable", "failed"]
 
+POISON_WORKERS = 1
+"""Processes that write a copy. A pool of them is kept between cases and closes when it was idle for
+ten seconds, about as long as a scan takes: a case that hands it work in that moment waits, once for
+five minutes as measured. One process writes 10,000 small images in three seconds."""
+
 ANY_ATTACK = "badnets"
 """At rate 0 every attack writes the same copy; clean runs use this one's."""
 
@@ -158,7 +163,7 @@ def poison_plan(case: Case, part: Cut, work: Path, place: Place) -> PoisonPlan:
         image=columns.image,
         label=columns.label,
         source=columns.source,
-        workers=place.workers,
+        workers=POISON_WORKERS,
     )
 
 

@@ -23,7 +23,7 @@ LEGEND = """
 TPR     poisoned samples flagged (with its 95 % interval); BKD, LBL: by backdoor, label rules
 FPR     clean samples flagged
 AUROC   of the score column that ranks best
-learnt  held-out images with the trigger that get the answer the attacker wants
+learnt  % of held-out images with the trigger that get the answer the attacker wants
 right   runs with the right verdict
 """
 
@@ -218,8 +218,8 @@ def _table(result: BenchResult) -> Table:
         title=f"{result.suite} suite on {result.dataset}", title_justify="left", box=None,
         pad_edge=False, header_style="bold", title_style="bold",
     )  # fmt: skip
-    table.add_column("attack", overflow="fold", min_width=12)
-    for name in ("rate", "poison", "TPR %", "BKD", "LBL", "FPR %", "AUROC", "learnt", "right"):
+    table.add_column("attack", overflow="fold", min_width=10)
+    for name in ("rate %", "poison", "TPR %", "BKD", "LBL", "FPR %", "AUROC", "learnt", "right"):
         table.add_column(name, justify="right", no_wrap=True)
     for group in result.groups:
         table.add_row(*_cells(group))
@@ -241,12 +241,12 @@ def _cells(group: Group) -> list[str | Text]:
     scored = group.runs > len(group.notes)
     return [
         Text(group.variant + (" (fast)" if group.profile == "fast" else "")),
-        _percent(group.rate),
-        f"{n:,}",
+        f"{100 * group.rate:.3g}",
+        f"{n:,}" if group.runs == 1 else f"{group.runs}×{n // group.runs}",
         *recall,
         false,
         "–" if group.best_auroc is None else f"{group.best_auroc:.3f}",
-        "–" if group.success is None else f"{100 * group.success:.0f} %",
+        "–" if group.success is None else f"{100 * group.success:.0f}",
         f"{group.right}/{group.runs}" if scored else "–",
     ]
 
