@@ -202,6 +202,7 @@ def _finished(
         n_cover=int(chosen.cover.sum()),
         n_added=int(chosen.added.sum()),
         unreadable=tuple(where),
+        shared=job.material.shared,
     )
     recipe = recipe_of(plan, layout, job, placed, result)
     truth_partial, recipe_partial = (

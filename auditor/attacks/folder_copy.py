@@ -40,7 +40,7 @@ from auditor.attacks.metadata_copy import (
     table_rows,
 )
 
-__all__ = ["METADATA", "SPLITS", "SUFFIXES", "open_folder"]
+__all__ = ["SPLITS", "SUFFIXES", "open_folder"]
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"]

@@ -29,7 +29,8 @@ class PoisonResult:
     """What was written: ``n_poisoned`` samples of ``n_samples``, ``n_cover`` more to hide them.
 
     ``n_added`` of the poisoned are new samples. ``unreadable`` names (``uri`` or ``uri#record``)
-    the samples that could not be decoded and were copied as they are.
+    the samples that could not be decoded and were copied as they are. ``shared`` is what the attack
+    prepared once for all samples (a trigger, target images), by name.
     """
 
     out: Path
@@ -42,6 +43,7 @@ class PoisonResult:
     n_cover: int
     n_added: int
     unreadable: tuple[str, ...]
+    shared: Mapping[str, np.ndarray]
 
 
 def truth_frame(

@@ -59,6 +59,8 @@ class Case:
         params: the attack's parameters that are not canonical.
         size: samples of the cut; None takes all but the held-out ones.
         profile: ``fast`` or ``default``, as `auditor scan` has it.
+        victim_epochs: whether the attack works is asked of a network trained on the whole copy for
+            so many epochs; 0 asks the networks that the scan trained for itself.
     """
 
     attack: str
@@ -69,6 +71,7 @@ class Case:
     params: Mapping[str, str] = field(default_factory=dict)
     size: int | None = None
     profile: str = "default"
+    victim_epochs: int = 0
 
     @property
     def variant(self) -> str:
@@ -84,7 +87,8 @@ class Case:
     def slug(self) -> str:
         """One line that names the case within a suite and a dataset."""
         size = "" if self.size is None else f" n={self.size}"
-        return f"{self.variant} rate={self.rate:g} seed={self.seed}{size} {self.profile}"
+        victim = f" victim={self.victim_epochs}" if self.victim_epochs else ""
+        return f"{self.variant} rate={self.rate:g} seed={self.seed}{size} {self.profile}{victim}"
 
     def digest(self, dataset: str) -> str:
         """What a stored result is found by: the definition, the dataset's digest, the tool's."""

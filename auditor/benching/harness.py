@@ -41,6 +41,7 @@ def bench(
     source_class: str | None = None,
     size: int | None = None,
     profile: str | None = None,
+    victim_epochs: int | None = None,
     out: str | Path = "auditor-bench",
     jobs: int = 1,
     device: str = "auto",
@@ -51,8 +52,8 @@ def bench(
 
     Args:
         dataset: only read; None takes the bundled digits.
-        suite: ``quick``, ``standard``, ``clean`` or ``power``; ``attacks`` and ``rates`` narrow it
-            or, together, replace it.
+        suite: ``quick``, ``standard``, ``clean``, ``power`` or ``implant``; ``attacks`` and
+            ``rates`` narrow it or, together, replace it.
         attacks: ids, or ``clean``. With the suite ``power``, the attacks of its ladder.
         rates: poisoned / all samples, fractions.
         seeds: of cuts and attacks.
@@ -61,6 +62,8 @@ def bench(
         source_class: poison samples of this class only.
         size: samples of a cut; at most the dataset's less those held out.
         profile: of the scans, where the suite's is not wanted.
+        victim_epochs: of the network that is asked whether an attack works, trained on the whole
+            copy; 0 asks the scan's own networks; None takes the suite's.
         out: finished cases are kept in it and not run again while dataset, tool and case stay.
         jobs: cases at a time; each gets its share of the CPUs.
         device: where the reference network runs.
@@ -90,6 +93,8 @@ def bench(
         cases = SUITES[suite](size, seeds, profile)
         cases = [c for c in cases if not attacks or c.attack in attacks]
         cases = [c for c in cases if not rates or c.rate in rates]
+    if victim_epochs is not None:
+        cases = [replace(case, victim_epochs=victim_epochs) for case in cases]
     cases = set_of([_completed(c, params or {}, target, source_class) for c in cases])
     _check(cases, attacks, jobs)
     workers = max(1, Config().n_workers // jobs)

@@ -8,11 +8,11 @@ runs leave open of that curve is carried through to the answer, so few runs give
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from auditor.benching.running import Outcome
+from auditor.records import Power
 
 AIM = 0.95
 """The chance of being caught that is asked for."""
@@ -28,38 +28,6 @@ one or two doublings, which is a scale of 0.1 to 0.3; the prior is even in its l
 BEYOND = 3.0
 """Doublings below the smallest and above the largest count where the curve may have its middle; the
 prior is even in the logarithm of the count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Power:
-    """The answer for one attack.
-
-    Attributes:
-        variant: the attack, with its parameters.
-        profile: of the scans.
-        n_samples: of the scanned cuts.
-        runs: how many were made.
-        largest: the largest count that was tried.
-        count: the smallest count that is caught with 95 % probability (median of what the runs
-            leave open), or None where it lies beyond ``largest``.
-        low, high: 90 % credible interval; ``high`` None where it ends beyond ``largest``.
-    """
-
-    variant: str
-    profile: str
-    n_samples: int
-    runs: int
-    largest: int
-    count: int | None
-    low: int | None
-    high: int | None
-
-    def __str__(self) -> str:
-        """The answer in words."""
-        if self.count is None:
-            return f"not caught reliably up to {self.largest}"
-        end = f"{self.high}" if self.high is not None else f"more than {self.largest}"
-        return f"{self.count} (90 % between {self.low} and {end})"
 
 
 def power_table(outcomes: Sequence[Outcome]) -> list[Power]:

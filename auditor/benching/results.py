@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from auditor.benching.cases import CLEAN
+from auditor.benching.cases import CLEAN, Case
 from auditor.benching.picture import draw_curves
-from auditor.benching.power import Power
 from auditor.benching.running import Outcome
 from auditor.benching.scoring import FAMILIES, Score, upper_bound, wilson
 from auditor.features.store import write_atomically
+from auditor.records import Power
 
 SCHEMA_VERSION = "1"
 
@@ -32,7 +32,9 @@ class BenchResult:
     @property
     def table(self) -> pl.DataFrame:
         """One row a case."""
-        return pl.DataFrame([flat(self.suite, o) for o in self.outcomes], infer_schema_length=None)
+        drops = accuracy_drops(self.outcomes)
+        rows = [flat(self.suite, o, drops.get(o.case.slug)) for o in self.outcomes]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -96,7 +98,29 @@ def false_alarms(outcomes: Sequence[Outcome]) -> Alarms:
     )
 
 
-def flat(suite: str, outcome: Outcome) -> dict[str, Any]:
+def accuracy_drops(outcomes: Sequence[Outcome]) -> Mapping[str, float]:
+    """Case → accuracy lost on held-out images against the clean case of the same cut, 0–1.
+
+    Only cases that were judged alike are compared: equal seed, size, profile and victim.
+    """
+
+    def alike(case: Case) -> tuple[object, ...]:
+        return case.seed, case.size, case.profile, case.victim_epochs
+
+    known = [
+        (o.case, o.success.clean_accuracy)
+        for o in outcomes
+        if o.success is not None and o.success.clean_accuracy is not None
+    ]
+    clean = {alike(case): accuracy for case, accuracy in known if case.attack == CLEAN}
+    return {
+        case.slug: clean[alike(case)] - accuracy
+        for case, accuracy in known
+        if case.attack != CLEAN and alike(case) in clean
+    }
+
+
+def flat(suite: str, outcome: Outcome, accuracy_drop: float | None) -> dict[str, Any]:
     """One row of ``results.csv``."""
     case = outcome.case
     row: dict[str, Any] = {
@@ -110,6 +134,7 @@ def flat(suite: str, outcome: Outcome) -> dict[str, Any]:
         "seed": case.seed,
         "size": case.size,
         "profile": case.profile,
+        "victim_epochs": case.victim_epochs,
         "status": outcome.status,
         "reason": outcome.reason,
         "verdict": outcome.verdict,
@@ -122,6 +147,7 @@ def flat(suite: str, outcome: Outcome) -> dict[str, Any]:
         "attack_success_images": success.n_images if success else None,
         "attack_success_reason": success.reason if success else None,
         "clean_accuracy": success.clean_accuracy if success else None,
+        "accuracy_drop": accuracy_drop,
         "reference_accuracy": outcome.reference_accuracy,
     }
     for name, ranking in sorted(outcome.score.rankings.items() if outcome.score else ()):
@@ -167,6 +193,7 @@ class Group:
     best_auroc: float | None
     success: float | None
     clean_accuracy: float | None
+    accuracy_drop: float | None
     seconds: float
     notes: tuple[str, ...]
 
@@ -176,16 +203,18 @@ def grouped(outcomes: Sequence[Outcome]) -> tuple[Group, ...]:
     groups: dict[tuple[object, ...], list[Outcome]] = {}
     for outcome in outcomes:
         case = outcome.case
-        key = (case.variant, case.rate, case.profile, case.size)
+        key = (case.variant, case.rate, case.profile, case.size, case.victim_epochs)
         groups.setdefault(key, []).append(outcome)
-    return tuple(_group(members) for members in groups.values())
+    drops = accuracy_drops(outcomes)
+    return tuple(_group(members, drops) for members in groups.values())
 
 
-def _group(members: list[Outcome]) -> Group:
+def _group(members: list[Outcome], drops: Mapping[str, float]) -> Group:
     case = members[0].case
     scores = [o.score for o in members if o.score is not None]
     best = _best(scores)
     rates = [o.success.rate for o in members if o.success and o.success.rate is not None]
+    lost = [drops[o.case.slug] for o in members if o.case.slug in drops]
     accuracies = [
         o.success.clean_accuracy
         for o in members
@@ -206,6 +235,7 @@ def _group(members: list[Outcome]) -> Group:
         best_auroc=best[1] if best else None,
         success=sum(rates) / len(rates) if rates else None,
         clean_accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
+        accuracy_drop=sum(lost) / len(lost) if lost else None,
         seconds=sum(o.seconds.get("total", 0.0) for o in members) / len(members),
         notes=tuple(dict.fromkeys(f"{o.status}: {o.reason}" for o in members if o.reason)),
     )

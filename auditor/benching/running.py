@@ -22,7 +22,7 @@ from auditor.attacks.planning import find_attack
 from auditor.benching.cases import CLEAN, Case, tool_digest
 from auditor.benching.cutting import Columns, Cut, cut
 from auditor.benching.scoring import Ranking, Score, score
-from auditor.benching.success import Success, measure_success
+from auditor.benching.success import Success, measure_success, scan_answers, victim_answers
 from auditor.config import Config
 from auditor.errors import NothingToScanError, UsageError
 from auditor.features.store import write_atomically
@@ -124,7 +124,7 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
     clock["poisoned"] = time.perf_counter()
     report = scan_copy(result.out, case, place, work / "cache")
     clock["scanned"] = time.perf_counter()
-    scored, success = _judged(case, report, result, plan, part, work / "cache")
+    scored, success = _judged(case, report, result, plan, part, place, work / "cache")
     clock["judged"] = time.perf_counter()
     return Outcome(
         case=case,
@@ -183,15 +183,22 @@ def scan_copy(copy: Path, case: Case, place: Place, cache: Path) -> Report:
 
 
 def _judged(
-    case: Case, report: Report, result: PoisonResult, plan: PoisonPlan, part: Cut, cache: Path
-) -> tuple[Score, Success]:
+    case: Case, report: Report, result: PoisonResult, plan: PoisonPlan, part: Cut, place: Place,
+    cache: Path,
+) -> tuple[Score, Success]:  # fmt: skip
     truth = pl.read_parquet(result.truth)
     clean = case.attack == CLEAN
     kind = "" if clean else find_attack(case.attack).kind
     scored = score(report, truth, case.attack, kind)
     if result.unreadable:
         return scored, Success(None, 0, None, "the cut holds samples that can not be decoded")
-    return scored, measure_success(report, None if clean else plan, part, truth, cache)
+    answers = (
+        victim_answers(report, cache, case.victim_epochs, case.seed, place.device)
+        if case.victim_epochs
+        else scan_answers(report, cache)
+    )
+    given = None if clean else plan
+    return scored, measure_success(report, given, result, part, truth, answers)
 
 
 def _without_score(case: Case, status: Status, reason: str, started: float) -> Outcome:

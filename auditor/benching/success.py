@@ -1,9 +1,9 @@
-"""Whether an attack implants: what the scan's networks say of held-out images with a trigger."""
+"""Whether an attack implants: what trained networks say of held-out images with its trigger."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,15 @@ import polars as pl
 
 from auditor.attacks.copying import sample_generator
 from auditor.attacks.encoding import DECODE_ERRORS, Encoding, rewrite
+from auditor.attacks.outcome import PoisonResult
 from auditor.attacks.planning import find_attack, find_class, typed_params
 from auditor.attacks.rewriting import attack_key
 from auditor.benching.cutting import Cut
 from auditor.benching.scoring import joined_with_truth
 from auditor.features.pixels import pixel_view
 from auditor.features.retained import retained_logits, stored_pixels
+from auditor.features.victim import train_victim
 from auditor.interfaces import Attack, PoisonPlan, Victim
-from auditor.poisoning import _decided, _opened
 from auditor.readers.decode import Decoded, decode
 from auditor.report import Report
 
@@ -51,32 +52,74 @@ class Success:
     reason: str = ""
 
 
+Answers = Callable[[np.ndarray], np.ndarray]
+"""(M, 32, 32, 3) uint8 images → (F, M) int64: the class that each of F networks names."""
+
+
+def scan_answers(report: Report, cache: Path) -> Answers | None:
+    """The fold networks that a scan trained and kept below ``cache``; None where it trained none.
+
+    Such networks saw half of the data for few epochs: they say what this scan could know.
+    """
+    if report.reference is None:
+        return None
+    (folder,) = cache.glob("datasets/*/reference-*")
+    pixels, labels = _trained_on(report, cache)
+    n_classes = len(report.dataset.class_names)
+    seed = int(str(report.options["seed"]))
+    device = str(folder.name.rsplit("-", 1)[1])
+
+    def answers(images: np.ndarray) -> np.ndarray:
+        logits = retained_logits(folder, pixels, labels, n_classes, seed, device, images)
+        named: np.ndarray = logits.argmax(axis=2)
+        return named
+
+    return answers
+
+
+def victim_answers(report: Report, cache: Path, epochs: int, seed: int, device: str) -> Answers:
+    """A network trained on all of the scanned copy, as its user would train one."""
+    pixels, labels = _trained_on(report, cache)
+    n_classes = len(report.dataset.class_names)
+    logits = train_victim(pixels, labels, n_classes, epochs, seed, device)
+    return lambda images: logits(images).argmax(axis=1)[None]
+
+
+def _trained_on(report: Report, cache: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 32, 32, 3) uint8 pixels and (N,) int64 labels of the scanned samples."""
+    scanned = report.samples.filter(pl.col("status") == "scanned")
+    pixels = stored_pixels(cache, scanned["sha256"].to_list())
+    return pixels, scanned["label"].fill_null(-1).to_numpy()
+
+
 def measure_success(
-    report: Report, plan: PoisonPlan | None, cut: Cut, truth: pl.DataFrame, cache: Path
+    report: Report,
+    plan: PoisonPlan | None,
+    result: PoisonResult,
+    cut: Cut,
+    truth: pl.DataFrame,
+    answers: Answers | None,
 ) -> Success:
-    """Ask the networks that a scan kept below ``cache``, averaging over the folds' networks.
+    """Ask trained networks about the held-out images of a cut, averaging over the networks.
 
     Args:
         report: of the scan of the poisoned copy.
         plan: what was poisoned, or None for clean data.
+        result: of the poisoning.
         cut: its held-out images are stamped at their own size, then decoded as a scan decodes.
         truth: of the copy.
-        cache: the scan's cache folder.
+        answers: the networks, or None where none was trained.
     """
-    if report.reference is None:
+    if answers is None:
         return Success(None, 0, None, "the fast profile trains no network")
     names = report.dataset.class_names
     if not set(cut.class_names) <= set(names) or not len(cut.images):
         return Success(None, 0, None, "no held-out image bears a class of the scanned copy")
     # Attacks and scans may number the classes differently: names are what they share.
     numbers = np.array([names.index(name) for name in cut.class_names])
-    ask = _Networks(report, cache)
-    encoding = Encoding()
-    if plan is not None:
-        recipe = json.loads(_beside(plan.out, "recipe.json").read_text("utf-8"))
-        encoding = Encoding(**recipe["encoding"])
+    encoding = Encoding(**json.loads(result.recipe.read_text("utf-8"))["encoding"])
     plain, seen = _views(cut.images, encoding, [None] * len(cut.images))
-    right = ask.answers(plain) == numbers[cut.labels[seen]]
+    right = answers(plain) == numbers[cut.labels[seen]]
     accuracy = float(right.mean()) if right.size else None
     if plan is None:
         return Success(None, 0, accuracy, "nothing was attacked")
@@ -85,19 +128,19 @@ def measure_success(
         return Success(None, 0, accuracy, "the attack aims at accuracy, not at an answer")
     if attack.success == "none" or (attack.success == "trigger" and attack.stamp is None):
         return Success(None, 0, accuracy, "success is not defined for this attack")
-    shared = _shared(attack, plan)
     if attack.success == "targets":
-        answers = ask.answers(shared["targets"])
+        targets = result.shared["targets"]
         wanted = find_class(cut.class_names, plan.target, "--target") or 0
-        hits = answers == numbers[wanted]
-        return Success(float(hits.mean()), len(shared["targets"]), accuracy)
-    return _stamped_success(attack, plan, cut, shared, encoding, ask, numbers, accuracy,
-                            wanted_labels(report, truth, attack, plan, cut))  # fmt: skip
+        return Success(float((answers(targets) == numbers[wanted]).mean()), len(targets), accuracy)
+    wishes = wanted_labels(report, truth, attack, plan, cut)
+    return _stamped_success(
+        attack, plan, cut, result.shared, encoding, answers, numbers, accuracy, wishes
+    )
 
 
 def _stamped_success(
     attack: Attack, plan: PoisonPlan, cut: Cut, shared: Mapping[str, np.ndarray],
-    encoding: Encoding, ask: _Networks, numbers: np.ndarray, accuracy: float | None,
+    encoding: Encoding, ask: Answers, numbers: np.ndarray, accuracy: float | None,
     wanted: Mapping[int, int],
 ) -> Success:  # fmt: skip
     chosen = [i for i, label in enumerate(cut.labels.tolist()) if label in wanted]
@@ -113,7 +156,7 @@ def _stamped_success(
         victims.append(Victim("test", label, aim, params, shared, None, generator))
     images = tuple(cut.images[i] for i in chosen)
     stamped, seen = _views(images, encoding, victims, attack)
-    answers = ask.answers(stamped)
+    answers = ask(stamped)
     own = cut.labels[np.array(chosen)[seen]]
     aims = np.array([wanted[label] for label in own.tolist()])
     aimed = np.where(aims == ANY_WRONG, 0, aims)
@@ -152,30 +195,6 @@ def wanted_labels(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Networks:
-    """The fold networks that a scan kept."""
-
-    report: Report
-    cache: Path
-
-    def answers(self, images: np.ndarray) -> np.ndarray:
-        """(F, M) int64: the class that each network names for (M, 32, 32, 3) uint8 images."""
-        (folder,) = self.cache.glob("datasets/*/reference-*")
-        scanned = self.report.samples.filter(pl.col("status") == "scanned")
-        logits = retained_logits(
-            folder,
-            stored_pixels(self.cache, scanned["sha256"].to_list()),
-            scanned["label"].fill_null(-1).to_numpy(),
-            len(self.report.dataset.class_names),
-            int(str(self.report.options["seed"])),
-            str(folder.name.rsplit("-", 1)[1]),
-            images,
-        )
-        named: np.ndarray = logits.argmax(axis=2)
-        return named
-
-
 def _views(
     images: tuple[bytes, ...], encoding: Encoding, victims: list[Victim | None],
     attack: Attack | None = None,
@@ -204,17 +223,3 @@ def _views(
 def _stamp(attack: Attack, victim: Victim, image: np.ndarray) -> np.ndarray:
     assert attack.stamp is not None
     return attack.stamp(image, victim)
-
-
-def _shared(attack: Attack, plan: PoisonPlan) -> Mapping[str, np.ndarray]:
-    """What the attack prepared once for all samples, computed again from its own random stream."""
-    if attack.prepare is None:
-        return {}
-    layout = _opened(plan)
-    params = typed_params(attack, plan.params)
-    job = _decided(plan, attack, params, layout, Encoding(), frozenset())
-    return job.material.shared
-
-
-def _beside(out: Path, suffix: str) -> Path:
-    return out.with_name(f"{out.name}.{suffix}")

@@ -23,7 +23,8 @@ LEGEND = """
 TPR     poisoned samples flagged (with its 95 % interval); BKD, LBL: by backdoor, label rules
 FPR     clean samples flagged
 AUROC   of the score column that ranks best
-learnt  % of held-out images with the trigger that get the answer the attacker wants
+learnt  % of held-out images with the trigger that get the answer the attacker wants; for attacks on
+        accuracy, the points lost against the clean case of the same suite
 right   runs with the right verdict
 """
 
@@ -35,6 +36,7 @@ class SuiteName(StrEnum):
     standard = "standard"
     clean = "clean"
     power = "power"
+    implant = "implant"
 
 
 class BenchProfile(StrEnum):
@@ -66,7 +68,8 @@ def bench(
     suite: Annotated[
         SuiteName,
         typer.Option(help="quick: a few attacks; standard: all of them; clean: false alarms; "
-                     "power: how much poison it takes to be caught."),
+                     "power: how much poison it takes to be caught; "
+                     "implant: whether attacks work."),
     ] = SuiteName.quick,
     attack: Annotated[
         list[str] | None,
@@ -93,6 +96,11 @@ def bench(
     ] = None,
     profile: Annotated[
         BenchProfile | None, typer.Option(help="Of the scans.  [default: the suite's]")
+    ] = None,
+    victim_epochs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Train a network on the whole copy and ask it whether the attack "
+                     "works; 0 asks the scan's.  [default: the suite's]"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[
@@ -138,6 +146,7 @@ def bench(
         source_class=source_class,
         size=size,
         profile=profile.value if profile else None,
+        victim_epochs=victim_epochs,
         out=out,
         jobs=jobs,
         device=device,
@@ -246,9 +255,17 @@ def _cells(group: Group) -> list[str | Text]:
         *recall,
         false,
         "–" if group.best_auroc is None else f"{group.best_auroc:.3f}",
-        "–" if group.success is None else f"{100 * group.success:.0f}",
+        _learnt(group),
         f"{group.right}/{group.runs}" if scored else "–",
     ]
+
+
+def _learnt(group: Group) -> str:
+    if group.success is not None:
+        return f"{100 * group.success:.0f}"
+    if group.accuracy_drop is not None:
+        return f"{-100 * group.accuracy_drop:+.1f} pt"
+    return "–"
 
 
 def _percent(share: float) -> str:

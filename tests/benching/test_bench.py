@@ -150,6 +150,30 @@ def test_attack_success_is_measured_with_the_scans_own_networks(tmp_path: Path) 
     assert abs(success.clean_accuracy - outcome.reference_accuracy) < 0.2
 
 
+@pytest.mark.slow
+def test_a_victim_trained_on_the_whole_copy_obeys_the_trigger(tmp_path: Path) -> None:
+    place = Place(_digits(tmp_path), "", tmp_path, Columns(), 2, "cpu")
+    case = Case("corner_square", 0.1, size=800, profile="fast", victim_epochs=1)
+    outcome = run_case(case, place)
+    assert outcome.status == "ok", outcome.reason
+    assert outcome.success is not None
+    assert outcome.success.rate is not None
+    assert outcome.success.rate > 0.9
+    assert outcome.success.clean_accuracy is not None
+    assert outcome.success.clean_accuracy > 0.9
+
+
+@pytest.mark.slow
+def test_wrong_labels_cost_the_victim_accuracy(tmp_path: Path) -> None:
+    result = harness.bench(
+        _digits(tmp_path), attacks=["clean", "pair_flip"], rates=[0.4], size=600,
+        profile="fast", victim_epochs=1, out=tmp_path / "out",
+    )  # fmt: skip
+    row = result.table.filter(pl.col("attack") == "pair_flip").row(0, named=True)
+    assert row["attack_success"] is None
+    assert row["accuracy_drop"] > 0.05
+
+
 def _digits(folder: Path) -> Path:
     """The bundled digits, written once for all tests of the process."""
     shared = folder.parent / "digits-of-the-bench"

@@ -7,14 +7,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import polars as pl
+import pytest
 
 from auditor.attacks import ATTACKS
 from auditor.benching.cases import CLEAN
 from auditor.benching.picture import draw_curves
 from auditor.benching.power import power_table
-from auditor.benching.results import BenchResult, false_alarms, grouped
+from auditor.benching.results import BenchResult, accuracy_drops, false_alarms, grouped
 from auditor.benching.running import Outcome, outcome_from
 from auditor.benching.scoring import upper_bound
+from auditor.benching.success import Success
 from auditor.benching.suites import STANDARD, SUITES
 
 MakeOutcome = Callable[..., Outcome]
@@ -72,3 +74,22 @@ def test_suites_hold_no_case_twice() -> None:
     for suite in SUITES.values():
         slugs = [case.slug for case in suite(1000, (0, 1), None)]
         assert len(slugs) == len(set(slugs)) > 0
+
+
+def test_lost_accuracy_is_told_against_the_clean_case_judged_alike(outcome: MakeOutcome) -> None:
+    def accurate(one: Outcome, accuracy: float) -> Outcome:
+        return replace(one, success=Success(None, 0, accuracy))
+
+    runs = (
+        accurate(outcome(attack="clean"), 0.9),
+        accurate(outcome(attack="clean", seed=1), 0.8),
+        accurate(outcome(attack="label_flip"), 0.7),
+        accurate(outcome(attack="label_flip", seed=1), 0.75),
+        accurate(outcome(attack="label_flip", seed=2), 0.1),
+    )
+    drops = accuracy_drops(runs)
+    assert drops == {runs[2].case.slug: pytest.approx(0.2), runs[3].case.slug: pytest.approx(0.05)}
+    group = next(g for g in grouped(runs) if g.variant == "label_flip")
+    assert group.accuracy_drop == pytest.approx(0.125)
+    table = BenchResult("custom", "digits", runs, ()).table
+    assert table["accuracy_drop"].to_list()[4] is None
