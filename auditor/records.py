@@ -151,3 +151,35 @@ class ClassSummary:
     n_samples: int
     n_flagged: int
     rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How many poisoned samples of an attack it takes to be caught with 95 % probability.
+
+    Attributes:
+        variant: the attack, with its parameters.
+        profile: of the scans.
+        n_samples: of the scanned cuts.
+        runs: how many were made.
+        largest: the largest count that was tried.
+        count: the smallest count that is caught with 95 % probability (median of what the runs
+            leave open), or None where it lies beyond ``largest``.
+        low, high: 90 % credible interval; ``high`` None where it ends beyond ``largest``.
+    """
+
+    variant: str
+    profile: str
+    n_samples: int
+    runs: int
+    largest: int
+    count: int | None
+    low: int | None
+    high: int | None
+
+    def __str__(self) -> str:
+        """The answer in words."""
+        if self.count is None:
+            return f"not caught reliably up to {self.largest}"
+        end = f"{self.high}" if self.high is not None else f"more than {self.largest}"
+        return f"{self.count} (90 % between {self.low} and {end})"

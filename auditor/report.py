@@ -15,6 +15,7 @@ from auditor.records import (
     DatasetInfo,
     DetectorRun,
     Finding,
+    Power,
     Reference,
     Verdict,
 )
@@ -29,6 +30,7 @@ class Report:
         samples: the ledger joined with the sample evidence, one row a discovered sample.
         evidence: one frame a scope other than ``sample``.
         thumbnails: row → JPEG bytes re-encoded from decoded pixels, for the worst samples.
+        power: how much poison this scan would have caught, where that was measured.
         map_points: (row, x, y) of at most 5,000 samples, or None where no map was made.
     """
 
@@ -52,6 +54,7 @@ class Report:
     map_points: tuple[np.ndarray, np.ndarray, np.ndarray] | None
     fail_on: str
     options: Mapping[str, object]
+    power: tuple[Power, ...] = ()
 
     @property
     def n_flagged(self) -> int:

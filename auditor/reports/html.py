@@ -17,10 +17,12 @@ from auditor.report import Report
 from auditor.reports.pictures import Pictures, Shot, choose, map_view
 from auditor.reports.text import count, duration, measure, percent, plain, prose, shorten
 from auditor.reports.wording import (
+    POWER_TITLE,
     VERDICT_WORDS,
     busiest,
     ordered,
     place,
+    power_note,
     reason,
     suggested_name,
     tally,
@@ -109,6 +111,9 @@ def _view(report: Report) -> dict[str, Any]:
         ],
         "map": _map(report),
         "coverage": _coverage(report),
+        "power": [(power.variant, str(power)) for power in report.power],
+        "power_title": POWER_TITLE,
+        "power_note": power_note(report) if report.power else "",
         "blind_spots": [prose(spot) for spot in report.blind_spots],
         "detectors": _detectors(report),
         "detectors_note": _detectors_note(report),
@@ -128,6 +133,7 @@ def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("classes", "Classes", view["classes"]),
         ("flagged", "Flagged samples", view["flagged"]),
         ("coverage", "Coverage", True),
+        ("power", POWER_TITLE, view["power"]),
         ("blind-spots", "Blind spots", view["blind_spots"]),
         ("detectors", "Detectors", True),
     ]

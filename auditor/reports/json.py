@@ -14,7 +14,7 @@ import numpy as np
 
 from auditor.errors import InternalError
 from auditor.interfaces import ReportFormat
-from auditor.records import Finding
+from auditor.records import Finding, Power
 from auditor.report import Report
 from auditor.reports.wording import ordered
 
@@ -71,6 +71,7 @@ def payload(report: Report) -> dict[str, object]:
         "findings": [_finding(finding) for finding in ordered(report.findings)],
         "n_flagged": report.n_flagged,
         "blind_spots": report.blind_spots,
+        "power": [_power(power) for power in report.power],
         "verdict": report.verdict,
         "exit_code": report.exit_code,
         "fail_on": report.fail_on,
@@ -101,6 +102,19 @@ def _finding(finding: Finding) -> dict[str, object]:
         "message": finding.message,
         "evidence": _sorted(finding.evidence),
         "remedy": finding.remedy,
+    }
+
+
+def _power(power: Power) -> dict[str, object]:
+    return {
+        "attack": power.variant,
+        "count": power.count,
+        "low": power.low,
+        "high": power.high,
+        "largest_tried": power.largest,
+        "n_samples": power.n_samples,
+        "runs": power.runs,
+        "profile": power.profile,
     }
 
 

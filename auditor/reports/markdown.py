@@ -10,10 +10,12 @@ from auditor.records import Finding
 from auditor.report import Report
 from auditor.reports.text import count, percent, plain, prose, shorten
 from auditor.reports.wording import (
+    POWER_TITLE,
     VERDICT_WORDS,
     busiest,
     ordered,
     place,
+    power_note,
     reason,
     suggested_name,
     worst_samples,
@@ -36,6 +38,7 @@ def render(report: Report) -> str:
         *_findings(report),
         *_classes(report),
         *_samples(report),
+        *_power(report),
         *_blind_spots(report),
     ]
     return "\n\n".join(parts) + "\n"
@@ -131,6 +134,13 @@ def _samples(report: Report) -> Iterator[str]:
         given = code(str(sample["class_name"] or ""), 40)
         rows.append([score, name, given, code(suggested, 40), escape(sample["reason"] or "")])
     yield _table(["score", "sample", "class", "suggested", "reason"], rows)
+
+
+def _power(report: Report) -> Iterator[str]:
+    if report.power:
+        yield f"### {POWER_TITLE}"
+        yield f"{escape(power_note(report))}."
+        yield _table(["attack", "count"], [[code(p.variant), str(p)] for p in report.power])
 
 
 def _blind_spots(report: Report) -> Iterator[str]:

@@ -30,11 +30,13 @@ from auditor.reports.text import (
     shorten_end,
 )
 from auditor.reports.wording import (
+    POWER_TITLE,
     VERDICT_WORDS,
     busiest,
     next_steps,
     ordered,
     place,
+    power_note,
     reason,
     suggested_name,
     tally,
@@ -115,6 +117,7 @@ def _sections(
     yield from _samples(report, width, verbosity)
     if verbosity > 0:
         yield from _detectors(report)
+    yield from _power(report)
     yield from _blind_spots(report)
     yield from _next(report, folder)
 
@@ -337,6 +340,16 @@ def _not_run(report: Report) -> Iterator[RenderableType]:
         if run.status == "failed":
             text = f"{plain(run.id)}: {prose(run.reason or 'no reason given')}"
             yield _item(Text(text, "yellow"))
+
+
+def _power(report: Report) -> Iterator[RenderableType]:
+    if not report.power:
+        return
+    yield _heading(POWER_TITLE, power_note(report))
+    table = _grid({"no_wrap": True}, {"overflow": "fold"})
+    for power in report.power:
+        table.add_row(Text(plain(power.variant)), Text(str(power)))
+    yield _inset(table)
 
 
 def _blind_spots(report: Report) -> Iterator[RenderableType]:

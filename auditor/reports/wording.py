@@ -191,3 +191,17 @@ def next_steps(report: Report, folder: Path | None) -> list[Step]:
 
 def _path(path: Path) -> str:
     return shlex.quote(plain(str(path)))
+
+
+POWER_TITLE = "Power on this data"
+
+
+def power_note(report: Report) -> str:
+    """What the power table means, in one line."""
+    sizes = sorted({power.n_samples for power in report.power})
+    cuts = " and ".join(count(size) for size in sizes)
+    profiles = " and ".join(sorted({power.profile for power in report.power}))
+    return (
+        "Poisoned samples that are caught with 95 % probability, "
+        f"in cuts of {cuts} samples ({profiles} profile)"
+    )

@@ -20,6 +20,7 @@ from auditor.records import (
     DatasetInfo,
     DetectorRun,
     Finding,
+    Power,
     Reference,
     Severity,
 )
@@ -157,12 +158,17 @@ def clean(n: int = 40, n_classes: int = 4) -> Report:
         map_points=(np.arange(n, dtype=np.uint64), np.cos(angle), np.sin(angle)),
         fail_on="high",
         options={"seed": 0, "fail_on": "high"},
+        power=(
+            Power("badnets", "fast", 9_000, 14, 320, 39, 24, 58),
+            Power("blended", "fast", 9_000, 14, 320, 200, 120, None),
+            Power("trojan_moving", "fast", 9_000, 14, 320, None, None, None),
+        ),
     )
 
 
 def poisoned() -> Report:
     """One backdoor in class 0, label noise elsewhere, one weak hint."""
-    base = clean()
+    base = replace(clean(), power=())
     backdoor = flag(base.samples, range(0, 24, 4), "BKD001", "predicted by pixels alone")
     noise = flag(base.samples, [1, 2], "LBL001", "9 of 10 neighbours disagree", "medium", 3)
     findings = (

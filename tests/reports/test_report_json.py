@@ -23,6 +23,7 @@ CONTRACT = {
     "findings": None,
     "n_flagged": None,
     "blind_spots": None,
+    "power": None,
     "verdict": None,
     "exit_code": None,
     "fail_on": None,
