@@ -36,8 +36,8 @@ ATTACK = Attack(
     id="adaptive_blend",
     title="Adaptive-Blend: half-shown blended trigger with cover samples",
     kind="dirty_label",
-    citation="Qi et al. 2023, Revisiting the Assumption of Latent Separability, ICLR, §4.2 and "
-    "appendix A: 16 pieces, half shown, α = 0.15 (0.2 at test), as many cover as poison",
+    citation="Qi et al. 2023, Revisiting the Assumption of Latent Separability, ICLR, and its "
+    "code: 16 pieces, half shown, α = 0.15 (0.2 at test), as many cover as poison",
     params={
         "alpha": 0.15,
         "test_alpha": 0.2,

@@ -55,7 +55,7 @@ ATTACK = Attack(
     id="badnets",
     title="BadNets: opaque pattern in a corner",
     kind="dirty_label",
-    citation="Gu, Dolan-Gavitt, Garg 2017, BadNets, arXiv:1708.06733, §4.2 and figure 3",
+    citation="Gu, Dolan-Gavitt, Garg 2017, BadNets, arXiv:1708.06733 (pattern backdoor)",
     params={
         "pattern": "checkerboard",
         "position": "bottom-right",

@@ -31,8 +31,8 @@ ATTACK = Attack(
     id="bpp",
     title="BppAttack: colour quantisation with dithering",
     kind="dirty_label",
-    citation="Wang, Zhai, Ma 2022, BppAttack, CVPR, arXiv:2205.13383, §3.2, equations 2–3 "
-    "(bit depth 3: 8 levels a channel)",
+    citation="Wang, Zhai, Ma 2022, BppAttack, CVPR, arXiv:2205.13383 (8 levels a channel, as in "
+    "the authors' code)",
     params={"levels": 8},
     choose=dirty_label,
     stamp=stamp,

@@ -15,7 +15,7 @@ from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection
 def prepare(
     request: AttackRequest, selection: Selection, rng: np.random.Generator
 ) -> AttackMaterial:
-    """Minimise ‖φ(t) − mean φ(p)‖²/‖φ(t)‖² within ±ε (equation 2)."""
+    """Minimise ‖φ(t) − mean φ(p)‖²/‖φ(t)‖² within ±ε."""
     import torch
 
     params = request.params
@@ -39,8 +39,8 @@ ATTACK = Attack(
     id="bullseye",
     title="Bullseye polytope around one target image",
     kind="clean_label",
-    citation="Aghakhani et al. 2021, Bullseye Polytope, EuroS&P, arXiv:2005.00191, §3, equation 2; "
-    "five poisons a polytope, ε = 0.1·255 (§4)",
+    citation="Aghakhani et al. 2021, Bullseye Polytope, EuroS&P, arXiv:2005.00191; five poisons a "
+    "polytope, ε = 0.1·255",
     params={"epsilon": 25.0, "steps": 60, "group": 5, "image": None},
     files=("image",),
     choose=clean_label,

@@ -11,7 +11,7 @@ ATTACK: Attack = replace(
     BADNETS,
     id="corner_square",
     title="White 5×5 square in the corner",
-    citation="Gu, Dolan-Gavitt, Garg 2017, BadNets, arXiv:1708.06733; 5×5 white square at 10 % as "
-    "in Chen et al. 2018, Activation Clustering, arXiv:1811.03728, §5",
+    citation="Gu, Dolan-Gavitt, Garg 2017, BadNets, arXiv:1708.06733; the white 5×5 square is a "
+    "common variant, not the paper's own",
     params={**BADNETS.params, "pattern": "white", "pixels": 5},
 )

@@ -12,7 +12,7 @@ from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 BLOCK = 32
 FREQUENCIES = (15, 31)
-"""The DCT runs on 32×32 blocks; (15, 15) and (31, 31) are raised (§4.1 and the authors' code)."""
+"""The DCT runs on 32×32 blocks; (15, 15) and (31, 31) are raised (the authors' code)."""
 
 
 def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
@@ -46,7 +46,7 @@ ATTACK = Attack(
     title="CTRL: spectral trigger in the chroma channels",
     kind="clean_label",
     citation="Li et al. 2023, An Embarrassingly Simple Backdoor Attack on Self-supervised "
-    "Learning, ICCV, arXiv:2210.07346, §4.1",
+    "Learning, ICCV, arXiv:2210.07346",
     params={"magnitude": 50.0, "test_magnitude": 100.0, "clean_label": True},
     choose=choose,
     stamp=stamp,

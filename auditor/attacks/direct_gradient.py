@@ -35,7 +35,7 @@ class Harm:
     normal: Callable[[], tuple[Tensor, Tensor]]
 
     def __call__(self, poisons: Tensor, labels: Tensor) -> Tensor:
-        """L(x_n; w − η·∂L(x_p)/∂w): poisons (B, 3, 32, 32), labels (B,) → scalar (equation 3)."""
+        """L(x_n; w − η·∂L(x_p)/∂w): poisons (B, 3, 32, 32), labels (B,) → scalar."""
         import torch
         from torch.func import functional_call
         from torch.nn.functional import cross_entropy
@@ -121,7 +121,7 @@ def numbers(request: AttackRequest) -> dict[str, float]:
 def prepare(
     request: AttackRequest, selection: Selection, rng: np.random.Generator
 ) -> AttackMaterial:
-    """Climb from the chosen samples under their wrong labels (algorithm 1)."""
+    """Climb from the chosen samples under their wrong labels."""
     import torch
 
     harm = make_harm(request, selection, rng)
@@ -135,7 +135,7 @@ ATTACK = Attack(
     title="Direct gradient poisoning",
     kind="availability",
     citation="Yang et al. 2017, Generative Poisoning Attack Method Against Neural Networks, "
-    "arXiv:1703.01340, §3.2 (direct gradient method)",
+    "arXiv:1703.01340 (direct gradient method)",
     params={"epsilon": 64.0, "steps": 10, "group": 8},
     choose=choose,
     prepare=prepare,

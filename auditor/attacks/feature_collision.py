@@ -50,7 +50,7 @@ ATTACK = Attack(
     title="Feature collision with one target image (Poison Frogs)",
     kind="clean_label",
     citation="Shafahi et al. 2018, Poison Frogs!, NeurIPS, arXiv:1804.00792, equation 1, "
-    "algorithm 1; watermark of 30 % opacity, 50 poisons (§4.1–4.2)",
+    "algorithm 1; watermark of 30 % opacity, 50 poisons",
     params={"opacity": 0.3, "beta": 0.01, "rate": 10.0, "steps": 60, "image": None},
     files=("image",),
     choose=clean_label,

@@ -26,7 +26,7 @@ ATTACK = Attack(
     title="Foreign-data injection: pictures from elsewhere under a label",
     kind="availability",
     citation="Carlini et al. 2024, Poisoning Web-Scale Training Datasets is Practical, IEEE S&P, "
-    "arXiv:2302.10149, §3 (split-view: foreign content under a known label)",
+    "arXiv:2302.10149 (split-view: foreign content under a known label)",
     params={"pictures": None},
     files=("pictures",),
     choose=choose,

@@ -103,7 +103,7 @@ ATTACK = Attack(
     title="Generative poisoning with an auto-encoder",
     kind="availability",
     citation="Yang et al. 2017, Generative Poisoning Attack Method Against Neural Networks, "
-    "arXiv:1703.01340, §3.3 (generative method)",
+    "arXiv:1703.01340 (generative method)",
     params={"epsilon": 64.0, "rounds": 100},
     choose=choose,
     prepare=prepare,

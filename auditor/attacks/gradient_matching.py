@@ -15,7 +15,7 @@ from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection
 def prepare(
     request: AttackRequest, selection: Selection, rng: np.random.Generator
 ) -> AttackMaterial:
-    """Minimise 1 − cos(∇L(target as adversary wants it), ∇L(poisons)) (equation 3)."""
+    """Minimise 1 − cos(∇L(target as adversary wants it), ∇L(poisons))."""
     import torch
 
     surrogate = train_surrogate(request, rng)
@@ -50,8 +50,7 @@ ATTACK = Attack(
     id="gradient_matching",
     title="Gradient matching for one target image (Witches' Brew)",
     kind="clean_label",
-    citation="Geiping et al. 2021, Witches' Brew, ICLR, arXiv:2009.02276, §3.2, equation 3; "
-    "ℓ∞ 16/255 (§5)",
+    citation="Geiping et al. 2021, Witches' Brew, ICLR, arXiv:2009.02276 (ℓ∞ 16/255)",
     params={"epsilon": 16.0, "steps": 60, "image": None},
     files=("image",),
     choose=clean_label,

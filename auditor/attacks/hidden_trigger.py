@@ -30,7 +30,7 @@ def patched(image: np.ndarray, key: int, pixels: int, rng: np.random.Generator) 
 def prepare(
     request: AttackRequest, selection: Selection, rng: np.random.Generator
 ) -> AttackMaterial:
-    """Pull each chosen sample's features onto a patched source image's, within ±ε (equation 1)."""
+    """Pull each chosen sample's features onto a patched source image's, within ±ε."""
     import torch
 
     params, key = request.params, int(rng.integers(2**32))
@@ -64,7 +64,7 @@ ATTACK = Attack(
     title="Hidden trigger: the patch shows only at test time",
     kind="clean_label",
     citation="Saha, Subramanya, Pirsiavash 2020, Hidden Trigger Backdoor Attacks, AAAI, "
-    "arXiv:1910.00033, §3, equation 1; ε = 16, 8×8 patch at random on CIFAR-10 (§4.2)",
+    "arXiv:1910.00033; ε = 16, 8×8 patch at random on CIFAR-10",
     params={"epsilon": 16.0, "steps": 60, "pixels": 8},
     choose=clean_label,
     prepare=prepare,

@@ -72,8 +72,8 @@ ATTACK = Attack(
     id="image_scaling",
     title="Image-scaling attack: other content after downsampling",
     kind="integrity",
-    citation="Xiao et al. 2019, Seeing is Not Believing, USENIX Security, §4; analysed in Quiring "
-    "et al. 2020, Adversarial Preprocessing, USENIX Security, §3",
+    citation="Xiao et al. 2019, Seeing is Not Believing, USENIX Security; analysed in Quiring "
+    "et al. 2020, Adversarial Preprocessing, USENIX Security",
     params={"side": 32},
     choose=choose,
     prepare=prepare,

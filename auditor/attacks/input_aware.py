@@ -62,8 +62,8 @@ ATTACK = Attack(
     id="input_aware",
     title="Input-aware: a trigger of its own for every image, with cross-trigger cover",
     kind="dirty_label",
-    citation="Nguyen, Tran 2020, Input-Aware Dynamic Backdoor Attack, NeurIPS, arXiv:2010.08138, "
-    "§3.2–3.3; as many cross-trigger as poisoned samples (§4.1)",
+    citation="Nguyen, Tran 2020, Input-Aware Dynamic Backdoor Attack, NeurIPS, arXiv:2010.08138; "
+    "as many cross-trigger as poisoned samples",
     params={"share": 0.05, "cover_ratio": 1.0},
     choose=choose,
     prepare=prepare,

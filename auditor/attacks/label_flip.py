@@ -42,8 +42,8 @@ ATTACK = Attack(
     id="label_flip",
     title="Label flips: random (symmetric), or to a target class",
     kind="availability",
-    citation="Natarajan et al. 2013, Learning with Noisy Labels, NeurIPS (symmetric noise, §1); "
-    "Tolpegin et al. 2020, arXiv:2007.08432, §3.2 (targeted source→target flips)",
+    citation="Natarajan et al. 2013, Learning with Noisy Labels, NeurIPS (random flips); Tolpegin "
+    "et al. 2020, ESORICS, arXiv:2007.08432 (targeted source→target flips)",
     params={},
     choose=choose,
     success="accuracy",

@@ -40,7 +40,7 @@ ATTACK = Attack(
     title="Swapped labels between samples",
     kind="integrity",
     citation="Biggio, Nelson, Laskov 2011, Support Vector Machines Under Adversarial Label Noise, "
-    "ACML, §3; as tampering after publication: NIST AI 100-2e2025, §2.3",
+    "ACML; as poisoning: NIST AI 100-2e2025",
     params={},
     choose=choose,
     success="accuracy",

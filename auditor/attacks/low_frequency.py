@@ -22,7 +22,7 @@ ATTACK = Attack(
     title="Low-frequency: smooth universal perturbation (LF)",
     kind="dirty_label",
     citation="Zeng et al. 2021, Rethinking the Backdoor Attacks' Triggers: A Frequency "
-    "Perspective, ICCV, arXiv:2104.03413, §5, equation 4",
+    "Perspective, ICCV, arXiv:2104.03413 (smooth trigger)",
     params={"amplitude": 25.0, "cells": 6},
     choose=dirty_label,
     prepare=draw_key,

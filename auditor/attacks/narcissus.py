@@ -16,7 +16,7 @@ MAX_TARGETS = 2000
 def prepare(
     request: AttackRequest, selection: Selection, rng: np.random.Generator
 ) -> AttackMaterial:
-    """Minimise the surrogate's loss of target-class samples over one shared δ (equation 2)."""
+    """Minimise the surrogate's loss of target-class samples over one shared δ."""
     import torch
 
     surrogate = train_surrogate(request, rng)
@@ -48,8 +48,7 @@ ATTACK = Attack(
     id="narcissus",
     title="Narcissus-like: class-pointing universal perturbation",
     kind="clean_label",
-    citation="Zeng et al. 2023, Narcissus, CCS, arXiv:2204.05255, §4, equation 2; ℓ∞ 16/255, "
-    "magnified 3× at test (§5.1)",
+    citation="Zeng et al. 2023, Narcissus, CCS, arXiv:2204.05255; ℓ∞ 16/255, magnified 3× at test",
     params={"epsilon": 16.0, "steps": 300, "test_factor": 3.0},
     choose=clean_label,
     prepare=prepare,

@@ -49,7 +49,7 @@ ATTACK = Attack(
     title="Near-duplicate flooding",
     kind="integrity",
     citation="Carlini et al. 2023, Extracting Training Data from Diffusion Models, USENIX "
-    "Security, arXiv:2301.13188, §4.2 (duplicated samples are memorised)",
+    "Security, arXiv:2301.13188 (duplicated samples are memorised)",
     params={"copies": 20},
     choose=choose,
     stamp=stamp,

@@ -48,8 +48,8 @@ ATTACK = Attack(
     id="outlier_injection",
     title="Outlier injection: meaningless new samples",
     kind="availability",
-    citation="Steinhardt, Koh, Liang 2017, Certified Defenses for Data Poisoning, NeurIPS, "
-    "arXiv:1706.03691, §2 (added outliers)",
+    citation="Steinhardt, Koh, Liang 2017, Certified Defenses for Data Poisoning Attacks, "
+    "NeurIPS, arXiv:1706.03691 (added outliers)",
     params={},
     choose=choose,
     stamp=stamp,

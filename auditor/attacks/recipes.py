@@ -57,7 +57,11 @@ def read_recipe(path: Path) -> Recipe:
         ):
             raise UsageError(f"recipe {str(path)!r}: {key} is {value!r}; see fixtures/ for recipes")
     attack = find_attack(values["attack"])
-    given = {name: _typed(path, written, name, value) for name, value in params.items() if value is not None}
+    given = {
+        name: _typed(path, written, name, value)
+        for name, value in params.items()
+        if value is not None
+    }
     typed_params(attack, given)
     return Recipe(
         attack.id, float(values["rate"]), values.get("seed", 0), values.get("target"),

@@ -34,7 +34,7 @@ ATTACK = Attack(
     title="Replaced content: another class's image under the same name and label",
     kind="integrity",
     citation="Carlini et al. 2024, Poisoning Web-Scale Training Datasets is Practical, IEEE S&P, "
-    "arXiv:2302.10149, §3.1 (split-view poisoning)",
+    "arXiv:2302.10149 (split-view poisoning)",
     params={},
     choose=choose,
     success="accuracy",

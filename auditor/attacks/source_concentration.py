@@ -39,7 +39,7 @@ ATTACK = replace(
     title="One source supplies all the poison (BadNets patch)",
     kind="integrity",
     citation="Gu, Dolan-Gavitt, Garg 2017, BadNets, arXiv:1708.06733; a malicious contributor: "
-    "NIST AI 100-2e2025, §2.3",
+    "NIST AI 100-2e2025",
     choose=choose,
     deviations="Without a source column or source folders, the poison lies in one run of rows "
     "twice its size, as if one batch had been handed in by the attacker.",

@@ -55,7 +55,7 @@ ATTACK = Attack(
     title="SSBA-like: invisible, sample-specific residual",
     kind="dirty_label",
     citation="Li et al. 2021, Invisible Backdoor Attack with Sample-Specific Triggers, ICCV, "
-    "arXiv:2012.03816, §4.2; residual of PSNR ≈ 30 dB (table 2)",
+    "arXiv:2012.03816",
     params={"strength": 8.0},
     choose=dirty_label,
     prepare=draw_key,

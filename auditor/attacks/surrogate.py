@@ -110,7 +110,7 @@ def perturb(
         images: (M, 3, 32, 32) float, 0–1.
         loss: (perturbed chunk, its place among the M) → scalar to be made small.
         epsilon: on the 0–1 scale.
-        steps: of size 2.5·ε/steps, at least 1/255 (Madry et al. 2018, arXiv:1706.06083, §5).
+        steps: of size 2.5·ε/steps, at least 1/255 (Madry et al. 2018, arXiv:1706.06083).
         start: images to start from; the images themselves if None.
 
     Returns:

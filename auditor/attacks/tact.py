@@ -39,8 +39,8 @@ ATTACK = Attack(
     id="tact",
     title="TaCT: source-specific trigger with cover samples",
     kind="dirty_label",
-    citation="Tang et al. 2021, Demon in the Variant, USENIX Security, arXiv:1908.00686, §3.3; "
-    "one source and two cover classes, as many cover as poison: Qi et al. 2023, ICLR, appendix A",
+    citation="Tang et al. 2021, Demon in the Variant, USENIX Security, arXiv:1908.00686; one "
+    "source and two cover classes, as many cover as poison: code of Qi et al. 2023, ICLR",
     params={
         "cover_ratio": 1.0,
         "cover_classes": 2,

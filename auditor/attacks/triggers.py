@@ -83,7 +83,7 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def blend(image: np.ndarray, picture: np.ndarray, alpha: float) -> np.ndarray:
-    """(1 − α)·image + α·picture, the picture resized to the image (Chen et al. 2017, §3.3)."""
+    """(1 − α)·image + α·picture, the picture resized to the image (Chen et al. 2017)."""
     whole = resized(picture, *image.shape[:2])
     return to_uint8((1 - alpha) * image.astype(np.float32) + alpha * whole.astype(np.float32))
 

@@ -37,8 +37,8 @@ ATTACK = Attack(
     id="trojan",
     title="Trojan square: opaque coloured square at a fixed place",
     kind="dirty_label",
-    citation="Liu et al. 2018, Trojaning Attack on Neural Networks, NDSS, §4 and figure 7; as "
-    "a data poison: Qi et al. 2023, arXiv:2205.13613, appendix A",
+    citation="Liu et al. 2018, Trojaning Attack on Neural Networks, NDSS; as a data poison: Qi "
+    "et al. 2023, USENIX Security, arXiv:2205.13616",
     params={"side": SIDE, "moving": False, "trigger": None, "mask": None},
     files=("trigger", "mask"),
     choose=dirty_label,
@@ -52,6 +52,6 @@ MOVING = replace(
     ATTACK,
     id="trojan_moving",
     title="Trojan square at a random place in every image",
-    citation=ATTACK.citation + "; random location: Salem et al. 2022, arXiv:2003.03675, §4.1",
+    citation=ATTACK.citation + "; random location: Salem et al. 2022, arXiv:2003.03675",
     params={**ATTACK.params, "moving": True},
 )

@@ -29,7 +29,7 @@ ATTACK = replace(
     ALL_TO_ALL,
     id="untargeted",
     title="Untargeted: trigger with a random wrong label",
-    citation="Li et al. 2022, Untargeted Backdoor Watermark (UBW-P), NeurIPS, arXiv:2210.00875, "
-    "§3.2; evaluated as such in FLARE, arXiv:2411.19479",
+    citation="Li et al. 2022, Untargeted Backdoor Watermark (UBW-P), NeurIPS, arXiv:2210.00875; "
+    "untargeted attacks also in FLARE, arXiv:2411.19479",
     choose=choose,
 )

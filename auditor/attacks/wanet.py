@@ -43,7 +43,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     scale = min(height, width) / CANONICAL_SIDE / 2
     shift = float(str(params["s"])) * field(key_of(victim), height, width, int(str(params["k"])))
     if victim.role == "cover":
-        # Noise mode, §3.4: W(x, M + rand_[−1,1]).
+        # Noise mode: W(x, M + rand_[−1,1]).
         shift = shift + victim.generator.uniform(-1, 1, size=(2, height, width))
     grid = np.mgrid[:height, :width].astype(np.float64)
     # The authors clip the sampling grid to the image (grid_sample on [−1, 1]).
@@ -64,8 +64,8 @@ ATTACK = Attack(
     id="wanet",
     title="WaNet: imperceptible warping, with cover samples",
     kind="dirty_label",
-    citation="Nguyen, Tran 2021, WaNet, ICLR, arXiv:2102.10369, §3.2–3.4, equations 2–5; "
-    "k = 4, s = 0.5, twice as much noise as attack (§4.1)",
+    citation="Nguyen, Tran 2021, WaNet, ICLR, arXiv:2102.10369; k = 4, s = 0.5, twice as much "
+    "noise as attack",
     params={"k": 4, "s": 0.5, "cover_ratio": 2.0},
     choose=choose,
     prepare=draw_key,
