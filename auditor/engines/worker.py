@@ -24,8 +24,10 @@ from auditor.engines.wire import PROGRESS, REPLY, decode_task, pack_schema, writ
 from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_view
 from auditor.features.digests import DigestIndex
 from auditor.features.pixels import SIDE, luma
-from auditor.readers import image_folder, metadata, parquet_rows
+from auditor.readers import credentials, image_folder, metadata, parquet_rows, row_digests
 from auditor.readers.decode import Decoded, Refusal, decode, prepare, square, thumbnail
+from auditor.readers.exif import Exif
+from auditor.readers.inventory import examine
 from auditor.readers.sample import EncodedSample
 from auditor.readers.signatures import EXTENSIONS
 
@@ -126,6 +128,10 @@ class Station:
                 return
             yield index, sample
 
+    def row_digests(self, task: Mapping[str, Any]) -> pa.Table:
+        """Hash the rows of a Parquet shard with all their columns, decoding nothing."""
+        return row_digests.digest_rows(task, self.groups, functools.partial(self.clock.mark, -1))
+
     def pictures(self, task: Mapping[str, Any]) -> pa.Table:
         """Decode the positions ``picks`` of a shard anew; null where that fails.
 
@@ -145,6 +151,20 @@ class Station:
         else:
             pictures = [None] * len(picks)
         return pa.table({"picture": pa.array(pictures, pa.large_binary())})
+
+    def credentials(self, task: Mapping[str, Any]) -> pa.Table:
+        """Validate the content credentials of the positions ``picks`` of a shard."""
+        refused, picks = task["refused"], set(task["picks"])
+        rows: list[Mapping[str, object]] = []
+        if "*" not in refused:
+            self.clock.mark(-1)
+            for index, sample in self._each(self._samples(task)):
+                if index in picks:
+                    readable = sample.data and str(index) not in refused
+                    rows.append(credentials.check(sample.data) if readable else {})  # type: ignore[arg-type]
+        else:
+            rows = [{}] * len(picks)
+        return pa.Table.from_pylist(rows, schema=credentials.FINDINGS)
 
 
 def _n_samples(task: Mapping[str, Any]) -> int:
@@ -207,10 +227,30 @@ def _pack(fresh: list[tuple[bytes, Decoded]]) -> pa.Table:
         pa.array(perceptual_hash(pixels)),
         pa.array(light.mean(axis=1)),
         pa.array(light.std(axis=1)),
+        *_making(decoded_rows),
         _fixed(pixels.reshape(size, -1)),
         _fixed(texture.view(np.uint8)),
     ]
     return pa.table(columns, schema=schema)
+
+
+def _making(rows: list[Decoded]) -> list[pa.Array]:
+    """How the samples were made: the columns ``encoder`` to ``scaling`` of a pack."""
+    made = [row.encoding for row in rows]
+    exif = [row.exif or Exif() for row in rows]
+    software = [one.software or other.software for one, other in zip(made, exif, strict=True)]
+    return [
+        pa.array([_text(one.encoder) for one in made], pa.string()),
+        pa.array([_text(one) for one in software], pa.string()),
+        pa.array([one.trailing for one in made], pa.uint32()),
+        pa.array([one.payload for one in made], pa.string()),
+        pa.array([one.text_bytes for one in made], pa.uint32()),
+        pa.array([one.icc_bytes for one in made], pa.uint32()),
+        pa.array([one.credentials for one in made], pa.bool_()),
+        pa.array([one.located for one in exif], pa.bool_()),
+        pa.array([one.disagreement for one in exif], pa.float32()),
+        pa.array([row.scaling for row in rows], pa.float32()),
+    ]
 
 
 def _fixed(rows: np.ndarray) -> pa.Array:
@@ -245,6 +285,12 @@ def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:
             reply = station.ingest(task)
         elif kind == "pictures":
             reply = station.pictures(task)
+        elif kind == "credentials":
+            reply = station.credentials(task)
+        elif kind == "examine":
+            reply = examine(task["files"], task["refused"], station.clock.mark)  # type: ignore[arg-type]
+        elif kind == "row_digests":
+            reply = _structure(station.row_digests, task)
         else:
             reply = _structure(STRUCTURE[kind], task)
         write_reply(replies, reply)

@@ -27,6 +27,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from auditor.readers.contents import pointer
+from auditor.readers.encoding import Encoding, describe
+from auditor.readers.exif import Exif, read_exif
+from auditor.readers.scaling import MIN_SIDE, discrepancy, passes_screen
+
 PLUGINS = (
     JpegImagePlugin,
     PngImagePlugin,
@@ -76,6 +81,9 @@ class Decoded:
         width, height: pixels of the image as its header says, before any reduction.
         mode: Pillow's mode of the stored image (``RGB``, ``L``, ``P`` …).
         format: one of `FORMATS`.
+        encoding: how the bytes were written, and what they hold beside the picture.
+        exif: what its EXIF block says, or None without a readable one.
+        scaling: `scaling.discrepancy`, 0 where the screen found nothing, None for small images.
     """
 
     pixels: np.ndarray
@@ -83,6 +91,9 @@ class Decoded:
     height: int
     mode: str
     format: str
+    encoding: Encoding
+    exif: Exif | None = None
+    scaling: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +121,13 @@ def decode(data: bytes) -> Decoded | Refusal:
         return Refusal("empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image)
+            return _decode(image, data)
     except MemoryError:
         return Refusal("memory_limit", "decoding asked for more memory than a sample may use")
     except UnidentifiedImageError:
+        pointed = pointer(data)
+        if pointed:
+            return Refusal("pointer", f"a {pointed} stands here instead of the image")
         return Refusal("not_an_image", f"starts with {data[:8]!r}")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return Refusal("too_many_pixels", str(error))
@@ -121,7 +135,7 @@ def decode(data: bytes) -> Decoded | Refusal:
         return Refusal(_reason(error), f"{type(error).__name__}: {error}"[:200])
 
 
-def _decode(image: Image.Image) -> Decoded | Refusal:
+def _decode(image: Image.Image, data: bytes) -> Decoded | Refusal:
     width, height, mode = image.width, image.height, image.mode
     cap = Image.MAX_IMAGE_PIXELS
     if cap is not None and width * height > cap:
@@ -132,19 +146,54 @@ def _decode(image: Image.Image) -> Decoded | Refusal:
     if name == "JPEG" and min(width, height) >= 2 * CANVAS:
         image.draft(None, (CANVAS, CANVAS))  # libjpeg decodes at 1/2, 1/4 or 1/8, never below
     side = CANVAS if min(width, height) >= CANVAS else CANVAS // 2
-    return Decoded(_canvas(image, side), width, height, mode, name)
+    flat = _flat(image)
+    pixels = _squeezed(flat, side)
+    return Decoded(
+        pixels, width, height, mode, name,
+        describe(data, name), _exif(image, pixels), _scaling(flat, width, height, data),
+    )  # fmt: skip
+
+
+def _exif(image: Image.Image, pixels: np.ndarray) -> Exif | None:
+    """What the EXIF block says; one that can not be read is no reason to refuse the picture."""
+    if "exif" not in image.info:
+        return None
+    try:
+        return read_exif(image, pixels)
+    except DECODE_ERRORS:
+        return None
+
+
+def _scaling(flat: Image.Image, width: int, height: int, data: bytes) -> float | None:
+    """Screen the picture as decoded; what passes is decoded in full size and compared."""
+    if min(width, height) < MIN_SIDE:
+        return None
+    if not passes_screen(flat):
+        return 0.0
+    if flat.size == (width, height):
+        return discrepancy(flat)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return discrepancy(_flat(image))
 
 
 def _canvas(image: Image.Image, side: int) -> np.ndarray:
-    """(side, side, 3) uint8: transparency over black, 16-bit and float scaled to 0–255."""
+    """(side, side, 3) uint8 of an open image."""
+    return _squeezed(_flat(image), side)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """The picture as RGB: transparency over black, 16-bit and float scaled to 0–255."""
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
         flat = image.convert("RGBA")
         ground = Image.new("RGBA", flat.size, (0, 0, 0, 255))
-        rgb = Image.alpha_composite(ground, flat).convert("RGB")
-    elif image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        rgb = _deep_to_rgb(np.asarray(image, dtype=np.float64))
-    else:
-        rgb = image.convert("RGB")
+        return Image.alpha_composite(ground, flat).convert("RGB")
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return _deep_to_rgb(np.asarray(image, dtype=np.float64))
+    return image.convert("RGB")
+
+
+def _squeezed(rgb: Image.Image, side: int) -> np.ndarray:
+    """(side, side, 3) uint8 of an RGB picture, the whole of it."""
     if rgb.size != (side, side):
         shrinks = min(rgb.size) >= side
         filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR

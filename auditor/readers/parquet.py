@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.errors import UsageError
-from auditor.readers.catalog import Catalog, Columns, Refused, Shard, known_frame
+from auditor.readers.catalog import Catalog, Columns, Refused, Shard, known_rows
 from auditor.readers.metadata import LABEL_COLUMNS, METADATA_NAMES, SOURCE_COLUMNS, choose
 from auditor.readers.sample import Ask
 from auditor.readers.walk import SPLITS, Listing
@@ -148,12 +148,7 @@ def _shards(
         step = max(1, min(SHARD, SHARD_BYTES * n_rows // max(1, n_bytes)))
         for start in range(0, n_rows, step):
             size = min(step, n_rows - start)
-            records = range(first + start, first + start + size)
-            nothing: list[str | None] = [None] * size
-            known = known_frame({
-                "uri": [uri] * size, "record": records, "label": nothing, "split": [split] * size,
-                "source": nothing,
-            })  # fmt: skip
+            known = known_rows(uri, first + start, size, split)
             task = {
                 "kind": "ingest", "reader": "parquet", "path": path, "group": group,
                 "start": start, "size": size, "step": step, **chosen,

@@ -157,7 +157,9 @@ class GroupReader:
             pa.ArrowException, OSError: the pages are malformed or hold other rows than announced.
         """
         wanted = [task["image"], task["label"], task["source"]]
-        columns = tuple(dict.fromkeys(name for name in wanted if name))
+        # A task for whole rows, whose columns it does not know, names none.
+        whole = bool(task.get("whole"))
+        columns = () if whole else tuple(dict.fromkeys(name for name in wanted if name))
         key = (task["path"], task["group"], task["step"], columns)
         if key != self._key or self._next > task["start"]:
             self._begin(key)
@@ -174,7 +176,7 @@ class GroupReader:
         self._key = None
         self._file = _open(path)
         self._batches = self._file.iter_batches(
-            batch_size=step, row_groups=[group], columns=list(columns), use_threads=False
+            batch_size=step, row_groups=[group], columns=list(columns) or None, use_threads=False
         )
         self._next = 0
         self._key = key
@@ -189,6 +191,15 @@ def read(task: Mapping[str, Any], groups: GroupReader) -> Iterator[EncodedSample
     batch = groups.rows(task)
     if "rows" in task:
         batch = batch.take(pa.array(task["rows"]))
+    yield from encoded(batch, task)
+
+
+def encoded(batch: pa.RecordBatch, task: Mapping[str, Any]) -> Iterator[EncodedSample]:
+    """Yield a batch's rows as bytes, in order (inside a worker).
+
+    Raises:
+        pa.ArrowException, OSError, KeyError: a column is malformed.
+    """
     images = batch.column(_place(batch, task["image"]))
     labels = _labels(batch, task)
     sources = _strings(batch, task["source"])

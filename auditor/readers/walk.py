@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,22 @@ SPLITS = frozenset({
 """Folder names that are splits and not classes, as the Hugging Face layouts spell them."""
 
 
+MAX_HIDDEN = 10_000
+"""Hidden files that are kept by name for the inventory; a cloned repository has many more."""
+
+MAX_LINK = 4096
+"""Characters of a link's target that are read (PATH_MAX)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link, never followed: where it points to, and whether that lies outside."""
+
+    uri: str
+    target: str
+    leaves: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The regular files below ``root``, sorted by uri, and what else lies there."""
@@ -31,6 +48,9 @@ class Listing:
     """Hidden files by name, and the number of files in hidden folders: no samples."""
     splits: frozenset[str] = frozenset()
     """The top-level folders that are splits and not classes."""
+    hidden: tuple[FileEntry, ...] = ()
+    """The first `MAX_HIDDEN` hidden files, outside of ``.git``."""
+    links: tuple[Link, ...] = ()
 
 
 def walk(path: Path) -> Listing:
@@ -55,13 +75,15 @@ def walk(path: Path) -> Listing:
         raise NothingToScanError(
             f"dataset {str(path)!r}: got a special file, expected a folder or a Parquet file"
         )
-    found = _Finds([], [], Counter())
+    found = _Finds([], [], Counter(), [], [])
     _walk(str(path), found)
     files = sorted(found.files)
     refused = sorted(found.refused, key=lambda item: item.uri)
     skipped = dict(sorted(found.skipped.items()))
     splits = split_folders(uri for uri, _ in files)
-    return Listing(path, tuple(files), tuple(refused), skipped, splits)
+    hidden = tuple(sorted(found.hidden)[:MAX_HIDDEN])
+    links = tuple(sorted(found.links, key=lambda link: link.uri))
+    return Listing(path, tuple(files), tuple(refused), skipped, splits, hidden, links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +93,8 @@ class _Finds:
     files: list[FileEntry]
     refused: list[Refused]
     skipped: Counter[str]
+    hidden: list[FileEntry]
+    links: list[Link]
 
 
 def _walk(root: str, found: _Finds) -> None:
@@ -91,14 +115,30 @@ def _walk(root: str, found: _Finds) -> None:
             inside = hidden or (f"{name}/" if name.startswith(".") else "")
             if entry.is_symlink():
                 found.refused.append(Refused(uri, "symbolic_link", "links are not followed"))
+                found.links.append(_link(uri, entry.path, root))
             elif entry.is_dir(follow_symlinks=False):
                 pending.append((entry.path, uri + "/", inside))
             elif not entry.is_file(follow_symlinks=False):
                 found.refused.append(Refused(uri, "special_file", "a pipe, socket or device"))
             elif hidden or (name.startswith(".") and not _holds_image(entry.path)):
                 found.skipped[hidden or name] += 1
+                if not hidden.startswith(".git/"):
+                    found.hidden.append((uri, entry.path))
             else:
                 found.files.append((uri, entry.path))
+
+
+def _link(uri: str, path: str, root: str) -> Link:
+    """Read a link without following it; its target is judged by name alone."""
+    try:
+        target = readable(str(Path(path).readlink()))[:MAX_LINK]
+    except OSError:
+        return Link(uri, "", True)
+    # By names alone: another link on the way is an entry of its own, and judged there.
+    there = posixpath.normpath(posixpath.join(posixpath.dirname(uri), target))
+    if there.startswith("/"):
+        return Link(uri, target, not Path(there).is_relative_to(Path(root).absolute()))
+    return Link(uri, target, there == ".." or there.startswith("../"))
 
 
 def _holds_image(path: str) -> bool:
