@@ -20,10 +20,16 @@ from auditor.features import N_FEATURES
 from auditor.features.store import FeatureStore, view_columns
 from auditor.interfaces import Progress
 from auditor.readers import READERS, Catalog, Columns, Listing
+from auditor.readers.inventory import take_inventory
 from auditor.records import Coverage
-from auditor.tables import MEASURES, SAMPLES
+from auditor.tables import INVENTORY, MEASURES, SAMPLES
 
-MEASURED = ("width", "height", "mode", "format", "perceptual_hash", "luma_mean", "luma_deviation")
+MEASURED = (
+    "width", "height", "mode", "format", "perceptual_hash", "luma_mean", "luma_deviation",
+    "encoder", "software", "trailing", "payload", "text_bytes", "icc_bytes", "credentials",
+    "located", "thumbnail", "scaling",
+)  # fmt: skip
+"""What a stored sample's row says, beside its views."""
 
 
 MAX_DECLARED = 10_000
@@ -65,6 +71,12 @@ def open_catalog(listing: Listing, columns: Columns, pool: WorkerPool) -> Catalo
         not_samples=dict(sorted(not_samples.items())),
         class_names=next((catalog.class_names for catalog in found if catalog.class_names), ()),
     )
+
+
+def inventory(listing: Listing, catalog: Catalog, pool: WorkerPool) -> pl.DataFrame:
+    """The files that are no samples, as isolated workers saw them (``tables.INVENTORY``)."""
+    found = take_inventory(listing, catalog, pool.imap)
+    return found.select(pl.col(name).cast(kind) for name, kind in INVENTORY.items())
 
 
 def _require_tables(columns: Columns, found: Sequence[Catalog]) -> None:
@@ -198,7 +210,7 @@ def _number_classes(
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Turn class names into 0…K−1: the declared order, then numbers by value, then by name."""
     found = set(samples["label"].drop_nulls().unique().to_list())
-    extra = sorted(found - set(declared), key=_class_order)
+    extra = sorted(found - set(declared), key=class_order)
     if len(declared) > MAX_DECLARED:
         declared = tuple(name for name in declared if name in found)
     names = tuple(dict.fromkeys((*declared, *extra)))
@@ -215,7 +227,7 @@ def _number_classes(
     return table.select(*SAMPLES, *MEASURES), names
 
 
-def _class_order(name: str) -> tuple[int, int, str]:
+def class_order(name: str) -> tuple[int, int, str]:
     is_number = name.isascii() and name.lstrip("-").isdigit() and len(name) < 19
     return (0, int(name), name) if is_number else (1, 0, name)
 

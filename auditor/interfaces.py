@@ -82,6 +82,17 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class FileCheck:
+    """Measures the files beside the samples (``tables.INVENTORY``), and the ledger with them."""
+
+    id: str
+    version: str
+    title: str
+    run: Callable[[pl.DataFrame, pl.DataFrame], Evidence]
+    """(inventory, samples) → evidence."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFormat:
     """Turns a report into text; ``filename`` is its default name inside ``--report DIR``."""
 

@@ -16,7 +16,15 @@ from polars.exceptions import PanicException
 from auditor.errors import UsageError
 from auditor.features.store import write_atomically
 from auditor.ingest import Ledger
-from auditor.interfaces import Check, Detector, Evidence, InapplicableError, Material, Progress
+from auditor.interfaces import (
+    Check,
+    Detector,
+    Evidence,
+    FileCheck,
+    InapplicableError,
+    Material,
+    Progress,
+)
 from auditor.records import SCOPE_KEYS, DetectorRun, RunStatus, Scope
 from auditor.tables import check_evidence
 
@@ -52,6 +60,20 @@ def run_checks(checks: Sequence[Check], ledger: Ledger, into: Measurements) -> N
 
         def measure(check: Check = check) -> Evidence:
             evidence = check.run(ledger.samples, ledger.views)
+            check_evidence(check.id, evidence)
+            return evidence
+
+        attempt(check.id, check.version, {}, into, measure)
+
+
+def run_file_checks(
+    checks: Sequence[FileCheck], inventory: pl.DataFrame, ledger: Ledger, into: Measurements
+) -> None:
+    """Measure the files beside the samples with every check of them."""
+    for check in checks:
+
+        def measure(check: FileCheck = check) -> Evidence:
+            evidence = check.run(inventory, ledger.samples)
             check_evidence(check.id, evidence)
             return evidence
 

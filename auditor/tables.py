@@ -33,9 +33,40 @@ MEASURES: Mapping[str, type[pl.DataType]] = {
     "perceptual_hash": pl.UInt64,
     "luma_mean": pl.Float32,
     "luma_deviation": pl.Float32,
+    "encoder": pl.String,
+    "software": pl.String,
+    "trailing": pl.UInt32,
+    "payload": pl.String,
+    "text_bytes": pl.UInt32,
+    "icc_bytes": pl.UInt32,
+    "credentials": pl.Boolean,
+    "located": pl.Boolean,
+    "thumbnail": pl.Float32,
+    "scaling": pl.Float32,
     "detail": pl.String,
 }
 """What the worker measures beside, for the checks; dropped from what is saved."""
+
+INVENTORY: Mapping[str, type[pl.DataType]] = {
+    "uri": pl.String,
+    "kind": pl.String,
+    "detail": pl.String,
+    "calls": pl.String,
+    "n_bytes": pl.UInt64,
+    "runnable": pl.Boolean,
+    "leaves": pl.Boolean,
+    "document": pl.String,
+    "urls": pl.UInt32,
+    "insecure": pl.UInt32,
+    "mutable": pl.UInt32,
+    "unhashed": pl.UInt32,
+    "example": pl.String,
+    "declared": pl.String,
+    "outs": pl.String,
+    "remote_code": pl.Boolean,
+}
+"""The files that are no samples, one row each (`readers.inventory`); ``kind`` is null for those
+that were not looked into."""
 
 FLAGGED: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.UInt64,

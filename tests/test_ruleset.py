@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from auditor.errors import UsageError
-from auditor.provenance import CHECKS
+from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.records import Confidence, Rule, Severity
 from auditor.ruleset import judge, load_rules, render, rules_folder, select_rules
-from auditor.tables import FLAGGED, MEASURES, SAMPLES
+from auditor.tables import FLAGGED, INVENTORY, MEASURES, SAMPLES
 
 RULES = load_rules()
 FAMILIES = ("INT", "PRV", "FMT", "COV", "DUP", "LBL", "BKD", "OUT", "DST", "TXT", "TAB")
@@ -61,7 +61,9 @@ def produced() -> set[str]:
     }  # fmt: skip
     views = {"pixels": np.zeros((n, 32, 32, 3), np.uint8)}
     table = pl.DataFrame(values, schema=schema)
+    beside = pl.DataFrame(schema=INVENTORY)
     evidence = [check.run(table, views) for check in CHECKS]
+    evidence += [check.run(beside, table) for check in FILE_CHECKS]
     frames = [frame for one in evidence for frame in one.values()]
     return {*SAMPLES, *MEASURES, *(name for frame in frames for name in frame.columns)}
 
@@ -70,7 +72,9 @@ def test_every_required_column_has_a_producer() -> None:
     from auditor.detectors import DETECTORS
 
     known = produced()
-    prefixes = tuple(f"{detector.id}_" for detector in DETECTORS)
+    # Measured in the scan, from the pool or from what was flagged.
+    others = ("changes_", "concentration_", "credentials_")
+    prefixes = (*(f"{detector.id}_" for detector in DETECTORS), *others)
     for rule in RULES:
         for expression in (rule.when, rule.members, rule.score, rule.suggested_label):
             if expression is None:

@@ -27,6 +27,7 @@ def pack(seed: int, n: int) -> tuple[bytes, pa.Table]:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 256, (n, 3072), dtype=np.uint8)
     texture = generator.normal(size=(n, N_FEATURES)).astype(np.float32)
+    schema = pack_schema(3072, N_FEATURES)
     table = pa.table(
         [
             pa.array([generator.bytes(32) for _ in range(n)], pa.binary(32)),
@@ -34,10 +35,11 @@ def pack(seed: int, n: int) -> tuple[bytes, pa.Table]:
             *[pa.array(["x"] * n)] * 2,
             pa.array(np.arange(n), pa.uint64()),
             *[pa.array(np.arange(n), pa.float32())] * 2,
+            *[pa.nulls(n, field.type) for field in schema][8:-2],
             pa.array([row.tobytes() for row in pixels], pa.binary(3072)),
             pa.array([row.tobytes() for row in texture], pa.binary(4 * N_FEATURES)),
         ],
-        schema=pack_schema(3072, N_FEATURES),
+        schema=schema,
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:

@@ -1,0 +1,199 @@
+"""What the flagged samples have in common: sources, encoders and sizes, tested exactly.
+
+Statistics find a group; provenance says where it came from. Both run after the rules, on what the
+rules flagged, and compare within classes, so that a source or an encoder that belongs to a whole
+class says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from auditor.interfaces import Evidence
+from auditor.provenance.enrichment import counts, holm, stratified_p
+from auditor.records import Confidence, Finding
+from auditor.ruleset import Judgement
+
+FAMILIES = ("BKD", "LBL", "OUT", "DUP")
+"""Rules that judge content. What FMT, PRV and INT judge is where and how a file was made."""
+
+ALPHA = 1e-3
+"""Chance of naming any trait by accident in one scan, over findings, traits and values."""
+
+MIN_GROUP = 5
+MIN_SHARE = 0.5
+MIN_LIFT = 2.0
+"""A trait is named if most of the group has it, and twice as many as its classes would give."""
+
+MAX_SOURCES = 100
+"""Sources with the most flagged samples that are tested one by one; all count in the correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A trait that most samples of a group have."""
+
+    trait: str
+    value: str
+    seen: int
+    group: int
+    usual: float
+    """Share of the samples of the same classes that have it."""
+    p: float
+
+    @property
+    def words(self) -> str:
+        """The trait in a sentence of a finding's message."""
+        chance = f"p < 1e{int(np.ceil(np.log10(self.p)))}" if self.p < 0.1 else f"p = {self.p:.2f}"
+        return (
+            f"{self.seen:,} of {self.group:,} share {_TRAITS[self.trait]} {self.value[:80]!r}, "
+            f"which {self.usual:.1%} of their classes have; {chance}."
+        )
+
+
+_TRAITS = {
+    "source": "the source",
+    "encoder": "the encoder",
+    "software": "the software",
+    "size": "the size",
+}
+
+
+def concentration(samples: pl.DataFrame, flagged: pl.DataFrame) -> Evidence:
+    """Test each source for more flagged samples than its classes explain.
+
+    Returns:
+        ``source``: ``concentration_n``, ``concentration_flagged``, ``concentration_share`` (of the
+        source's samples, 0–1), ``concentration_usual`` (of all samples of the same classes),
+        ``concentration_p`` (corrected after Holm over all sources), for the `MAX_SOURCES` sources
+        with the most flagged samples. Nothing if the dataset has one source or none.
+    """
+    known = samples.filter((pl.col("status") == "scanned") & pl.col("source").is_not_null())
+    n_sources = known["source"].n_unique()
+    marked = np.isin(known["row"].to_numpy(), flagged["row"].to_numpy())
+    if n_sources < 2 or not marked.any():
+        return {}
+    strata, n_strata = _strata(known)
+    table = known.select("source").with_columns(marked=pl.Series(marked))
+    top = (
+        table.group_by("source")
+        .agg(n=pl.len().cast(pl.Int64), flagged=pl.col("marked").sum().cast(pl.Int64))
+        .filter(pl.col("flagged") > 0)
+        .sort(["flagged", "source"], descending=[True, False])
+        .head(MAX_SOURCES)
+    )
+    total = counts(strata, np.ones(len(strata), bool), n_strata)
+    hits = counts(strata, marked, n_strata)
+    usual, chances = [], []
+    for source, seen in top.select("source", "flagged").iter_rows():
+        drawn = counts(strata, (known["source"] == source).to_numpy(), n_strata)
+        usual.append(float((drawn * hits / np.maximum(total, 1)).sum() / drawn.sum()))
+        chances.append(stratified_p(total, hits, drawn, seen))
+    corrected = holm([*chances, *[1.0] * (n_sources - len(chances))])[: len(chances)]
+    evidence = top.select(
+        "source",
+        concentration_n="n",
+        concentration_flagged="flagged",
+        concentration_share=pl.col("flagged") / pl.col("n"),
+        concentration_usual=pl.Series(usual, dtype=pl.Float64),
+        concentration_p=pl.Series(corrected, dtype=pl.Float64),
+    )
+    return {"source": evidence.sort("source")}
+
+
+def fuse(judgement: Judgement, samples: pl.DataFrame) -> Judgement:
+    """Add what a finding's samples share to its message and evidence; confidence rises one step."""
+    scanned = _traits(samples)
+    strata, n_strata = _strata(scanned)
+    rows = scanned["row"].to_numpy()
+    candidates = [f for f in judgement.findings if f.rule.startswith(FAMILIES)]
+    groups = {id(f): np.isin(rows, _members(f, judgement.flagged)) for f in candidates}
+    n_tests = sum(_n_values(scanned, group) for group in groups.values())
+    findings = []
+    for finding in judgement.findings:
+        group = groups.get(id(finding))
+        best = None
+        if group is not None and group.sum() >= MIN_GROUP:
+            found = list(_shared(scanned, group, strata, n_strata, n_tests))
+            best = min(found, key=lambda one: one.p, default=None)
+        findings.append(finding if best is None else _raised(finding, best))
+    order = sorted(
+        findings, key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule, f.key or "")
+    )
+    return Judgement(tuple(order), judgement.flagged)
+
+
+def _traits(samples: pl.DataFrame) -> pl.DataFrame:
+    scanned = samples.filter(pl.col("status") == "scanned")
+    return scanned.select(
+        "row", "label", "source", "encoder", "software",
+        size=pl.format("{}×{}", "width", "height"),
+    )  # fmt: skip
+
+
+def _strata(samples: pl.DataFrame) -> tuple[np.ndarray, int]:
+    """(N,) the class as 0…S−1, those without a label in a stratum of their own, and S."""
+    labels = samples["label"].fill_null(-1).to_numpy() + 1
+    return labels, int(labels.max(initial=0)) + 1
+
+
+def _members(finding: Finding, flagged: pl.DataFrame) -> np.ndarray:
+    named = flagged.filter(pl.col("rules").list.contains(finding.rule))
+    if finding.scope == "class":
+        named = named.filter(pl.col("class_name") == finding.key)
+    return named["row"].to_numpy()
+
+
+def _n_values(scanned: pl.DataFrame, group: np.ndarray) -> int:
+    """How many values a group's most frequent ones are chosen from, over all traits."""
+    part = scanned.filter(pl.Series(group))
+    return sum(part[trait].drop_nulls().n_unique() for trait in _TRAITS)
+
+
+def _shared(
+    scanned: pl.DataFrame, group: np.ndarray, strata: np.ndarray, n_strata: int, n_tests: int
+) -> Iterator[Shared]:
+    """The traits that most of a group have and its classes do not explain."""
+    part = scanned.filter(pl.Series(group))
+    drawn = counts(strata, group, n_strata)
+    total = np.where(drawn > 0, counts(strata, np.ones(len(group), bool), n_strata), 0)
+    for trait in _TRAITS:
+        usual_value = part[trait].drop_nulls().value_counts(sort=True, name="n")
+        if usual_value.is_empty():
+            continue
+        value, seen = usual_value.sort(["n", trait], descending=[True, False]).row(0)
+        hits = np.where(
+            drawn > 0,
+            counts(strata, (scanned[trait] == value).fill_null(False).to_numpy(), n_strata),
+            0,
+        )
+        expected = float((drawn * hits / np.maximum(total, 1)).sum())
+        if seen < MIN_SHARE * part.height or seen < MIN_LIFT * expected:
+            continue
+        p = stratified_p(total, hits, drawn, seen) * max(1, n_tests)
+        if p < ALPHA:
+            usual = float(hits.sum() / max(1, total.sum()))
+            yield Shared(trait, str(value), seen, part.height, usual, p)
+
+
+def _raised(finding: Finding, shared: Shared) -> Finding:
+    levels = list(Confidence)
+    higher = levels[min(finding.confidence.rank + 1, len(levels) - 1)]
+    return replace(
+        finding,
+        confidence=higher,
+        message=f"{finding.message} {shared.words}",
+        evidence={
+            **finding.evidence,
+            "fusion_trait": shared.trait,
+            "fusion_value": shared.value,
+            "fusion_n": shared.seen,
+            "fusion_of": shared.group,
+            "fusion_usual": round(shared.usual, 6),
+            "fusion_p": shared.p,
+        },
+    )
