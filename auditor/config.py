@@ -46,6 +46,8 @@ class Config:
     cache_dir: str | None = None
     no_cache: bool = False
     offline: bool = True
+    baseline: str | None = None
+    suppressions: str | None = None
 
     @property
     def n_workers(self) -> int:
@@ -63,7 +65,7 @@ class Config:
 NAMES = tuple(field.name for field in fields(Config))
 """The keys of a configuration."""
 
-TEXTS = ("image", "label", "source", "model", "cache_dir")
+TEXTS = ("image", "label", "source", "model", "cache_dir", "baseline", "suppressions")
 
 
 def load_config(

@@ -13,19 +13,26 @@ import numpy as np
 import polars as pl
 
 from auditor import __version__
+from auditor.baseline.judging import Judged, judge_change
+from auditor.baseline.review import open_review
 from auditor.blind_spots import blind_spots
 from auditor.config import Config, load_config
+from auditor.credentials import check_credentials
 from auditor.detectors import DETECTORS
 from auditor.engines import WorkerPool
-from auditor.errors import NothingToScanError, UsageError
+from auditor.errors import NothingToScanError
 from auditor.features import VIEWS_VERSION
 from auditor.features.store import open_store, sweep
+from auditor.fusion import concentration, fuse
 from auditor.illustrate import draw_map, draw_thumbnails
-from auditor.ingest import Ledger, coverage, ingest, open_catalog
+from auditor.ingest import Ledger, coverage, ingest, inventory, open_catalog
 from auditor.interfaces import Evidence, Progress
-from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector
-from auditor.provenance import CHECKS
+from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector, run_file_checks
+from auditor.provenance import CHECKS, FILE_CHECKS
+from auditor.provenance.changes import measure_changes
 from auditor.readers import Catalog, Columns, subsample, walk
+from auditor.readers.changes import changed, take_stamps
+from auditor.readers.outside import keep_outside
 from auditor.records import (
     ClassSummary,
     Coverage,
@@ -37,7 +44,7 @@ from auditor.records import (
 )
 from auditor.reference import make_reference
 from auditor.report import Report
-from auditor.ruleset import judge, load_rules, select_rules
+from auditor.ruleset import load_rules, select_rules
 
 KEEP_DATASETS = 20
 """Datasets whose trained references and evidence stay in the cache."""
@@ -84,15 +91,18 @@ def scan(
         keep_outside(settings.cache_root, root, "cache folder")
     watch: Observer = observer or Silent()
     rules = select_rules(load_rules(), settings.select, settings.ignore)
+    review = open_review(settings, rules, root)
     clock = Stopwatch()
     views_key = f"views-{VIEWS_VERSION}"
     with open_store(settings.cache_root, views_key) as store:
         listing = walk(root)
+        stamps = take_stamps(listing.files)
         with WorkerPool(settings.n_workers, known=store.index_folder) as pool:
             with watch.stage("Looking through the files"), clock.time("discover"):
                 columns = Columns(settings.image, settings.label, settings.source)
                 catalog = open_catalog(listing, columns, pool)
                 _require_samples(catalog, root)
+                beside = inventory(listing, catalog, pool)
                 if settings.sample is not None:
                     catalog = subsample(catalog, settings.sample, settings.seed)
             with watch.stage("Reading and decoding") as progress, clock.time("ingest"):
@@ -100,24 +110,46 @@ def scan(
             taken = Measurements(ledger.samples)
             with watch.stage("Checking files and duplicates"), clock.time("checks"):
                 run_checks(CHECKS, ledger, taken)
-            home = store.dataset_folder(ledger.fingerprint)
+                run_file_checks(FILE_CHECKS, beside, ledger, taken)
+                validate = partial(check_credentials, catalog, ledger.samples, pool)
+                attempt("credentials", "1", {}, taken, validate)
+                part = review.part(ledger, taken)
+            home = store.dataset_folder(ledger.fingerprint, *review.key)
             with watch.stage("Training the reference network") as progress:
-                make = partial(make_reference, settings, ledger, catalog, pool, home, progress)
+
+                def train(of: Ledger) -> tuple[Reference, Mapping[str, np.ndarray]]:
+                    return make_reference(settings, of, catalog, pool, home, progress)
+
+                make = partial(
+                    review.reference, settings, part, store.dataset_folder, train, ledger
+                )
                 with clock.time("reference"):
                     reference, views, absent = _reference(settings, taken, make)
             digest = reference.digest if reference else ""
-            every = {**ledger.views, **views}
-            bench = Bench(ledger, every, absent, home, digest, settings.seed)
+            every = {**part.ledger.views, **views}
+            bench = Bench(part.ledger, every, absent, home, digest, settings.seed)
             for detector in DETECTORS:
                 with watch.stage(detector.title) as progress, clock.time(detector.id):
-                    run_detector(detector, bench, taken, progress)
-            judgement = judge(
-                rules, taken.samples, taken.evidence, ledger.class_names, settings.min_confidence
-            )
+                    run_detector(detector, bench, part.taken, progress)
+            part.merge(taken)
+            moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
+            attempt("changes", "1", {}, taken, moved)
+
+            def judge_now() -> Judged:
+                return judge_change(
+                    rules, taken.samples, taken.evidence, ledger.class_names,
+                    settings.min_confidence, review.accepted, review.suppressions, review.today,
+                )  # fmt: skip
+
+            # Twice: what the rules flag is itself evidence on who supplied it.
+            flagged = judge_now().judgement.flagged
+            attempt("concentration", "1", {}, taken, partial(concentration, taken.samples, flagged))
+            judged = judge_now()
+            judgement = fuse(judged.judgement, taken.samples)
             with watch.stage("Drawing"), clock.time("draw"):
                 flagged = judgement.flagged
                 thumbnails = draw_thumbnails(catalog, taken.samples, flagged, pool)
-                points = draw_map(bench, taken.samples, flagged)
+                points = draw_map(bench, part.taken.samples, flagged)
         if settings.cache_root is not None:
             sweep(settings.cache_root, KEEP_DATASETS)
     covered = coverage(taken.samples, catalog)
@@ -131,6 +163,7 @@ def scan(
         findings=judgement.findings,
         blind_spots=(
             *catalog.notes,
+            *judged.notes,
             *blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
         ),
         verdict=verdict,
@@ -144,20 +177,8 @@ def scan(
         thumbnails=thumbnails,
         map_points=points,
         fail_on=settings.fail_on.value,
-        options=_shown(settings),
+        options={**_shown(settings), **judged.counts},
     )
-
-
-def keep_outside(path: Path, dataset: Path, what: str) -> None:
-    """Nothing is ever written inside the dataset, or over it.
-
-    Raises:
-        UsageError: ``path`` is the dataset, or lies inside it.
-    """
-    if path.resolve().is_relative_to(dataset.resolve()):
-        raise UsageError(
-            f"{what} {str(path)!r}: lies inside the dataset, which is only read; name another place"
-        )
 
 
 class Stopwatch:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.errors import UsageError
+from auditor.cli.options import Colour, Profile, parse_params
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,21 +37,6 @@ class SuiteName(StrEnum):
     clean = "clean"
     power = "power"
     implant = "implant"
-
-
-class BenchProfile(StrEnum):
-    """The scan's profiles."""
-
-    fast = "fast"
-    default = "default"
-
-
-class BenchColour(StrEnum):
-    """When to colour."""
-
-    auto = "auto"
-    always = "always"
-    never = "never"
 
 
 BASELINE = Path("benchmarks/recall.csv")
@@ -95,7 +80,7 @@ def bench(
                                  "suite's: 5,000 or 10,000, at most what there is]")
     ] = None,
     profile: Annotated[
-        BenchProfile | None, typer.Option(help="Of the scans.  [default: the suite's]")
+        Profile | None, typer.Option(help="Of the scans.  [default: the suite's]")
     ] = None,
     victim_epochs: Annotated[
         int | None,
@@ -119,7 +104,7 @@ def bench(
         bool, typer.Option("--update", help=f"Write the baseline: --check's, or {BASELINE}.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No line for each case.")] = False,
-    color: Annotated[BenchColour, typer.Option(help="When to colour.")] = BenchColour.auto,
+    color: Annotated[Colour, typer.Option(help="When to colour.")] = Colour.auto,
 ) -> None:  # fmt: skip
     """Poison cuts of a dataset, scan each as `auditor scan` does, and measure what was caught.
 
@@ -141,7 +126,7 @@ def bench(
         attacks=attack or (),
         rates=rate or (),
         seeds=seed or (0,),
-        params=_params(param),
+        params=parse_params(param),
         target=target,
         source_class=source_class,
         size=size,
@@ -166,16 +151,6 @@ def bench(
         if not losses:
             display.say(f"baseline   nothing is worse than in {check}")
     raise typer.Exit(1 if losses else FAILED if result.failed else 0)
-
-
-def _params(items: list[str] | None) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for item in items or []:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--param {item!r}: expected KEY=VALUE, such as --param alpha=0.1")
-        found[name] = value
-    return found
 
 
 def _line(outcome: Outcome, done: int, total: int) -> str:

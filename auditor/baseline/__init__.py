@@ -1,0 +1,1 @@
+"""Judge a dataset against what was accepted before: baselines and suppressions."""

@@ -1,0 +1,1 @@
+"""What a dataset is made of, for other tools: CycloneDX and Croissant."""
