@@ -228,6 +228,7 @@ def _number_classes(
 
 
 def class_order(name: str) -> tuple[int, int, str]:
+    """Sort key of class names: numbers by their value, before all other names."""
     is_number = name.isascii() and name.lstrip("-").isdigit() and len(name) < 19
     return (0, int(name), name) if is_number else (1, 0, name)
 

@@ -99,17 +99,13 @@ def _ask(
     n_classes: int,
 ) -> None:
     """One network's answers on the new samples of its fold."""
-    import torch
-
     from auditor.features.calibration import fit_temperature, softmax
-    from auditor.features.network import build_network, choose_hardware
+    from auditor.features.network import choose_hardware, load_network
     from auditor.features.training import measure_scaling, predict
 
     pixels = part.ledger.views["pixels"]
     hardware = choose_hardware(settings.device)
-    network = build_network(n_classes, settings.seed)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    network = network.to(hardware.device).eval()
+    network = load_network(path, n_classes, hardware)
     learnt = known[views["fold"][known] != fold]
     held_out = known[views["fold"][known] == fold][:CALIBRATED]
     rows = fresh[views["fold"][fresh] == fold]

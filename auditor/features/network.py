@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -89,6 +90,17 @@ def build_network(n_classes: int, seed: int) -> nn.Sequential:
         network = nn.Sequential(body, nn.Linear(third, n_classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def load_network(path: Path, n_classes: int, hardware: Hardware) -> nn.Sequential:
+    """Read the weights of a network that a scan stored; nothing but tensors is unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    network = build_network(n_classes, 0)
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.to(hardware.device).eval()
 
 
 def _convolution(n_in: int, n_out: int) -> nn.Sequential:

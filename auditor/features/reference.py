@@ -159,16 +159,14 @@ def _trained(
     import torch
 
     from auditor.features.augmentation import mirroring_is_harmless
-    from auditor.features.network import build_network
+    from auditor.features.network import load_network
     from auditor.features.training import train_fold
 
     path = out / f"fold{fold}-{key[:16]}.pt"
     plan = job.plan(fold)
     if path.exists():
-        network = build_network(job.n_classes, job.seed)
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         advance(plan.passes)
-        return network.to(job.hardware.device).eval()
+        return load_network(path, job.n_classes, job.hardware)
     rows = job.rows(fold)
     mirror = mirroring_is_harmless(job.pixels, job.labels, rows)
     network = train_fold(

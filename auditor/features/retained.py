@@ -64,9 +64,7 @@ def retained_logits(
     Raises:
         FileNotFoundError: a fold's network is not there.
     """
-    import torch
-
-    from auditor.features.network import build_network, choose_hardware
+    from auditor.features.network import choose_hardware, load_network
     from auditor.features.training import measure_scaling, predict
 
     hardware = choose_hardware(device)
@@ -77,9 +75,7 @@ def retained_logits(
         found = sorted(folder.glob(f"fold{fold}-*.pt"))
         if not found:
             raise FileNotFoundError(f"{folder}: no network of fold {fold}")
-        network = build_network(n_classes, seed)
-        network.load_state_dict(torch.load(found[-1], map_location="cpu", weights_only=True))
-        network.to(hardware.device).eval()
+        network = load_network(found[-1], n_classes, hardware)
         scale = measure_scaling(pixels, training_rows(keys, labels, folds, fold))
         everything = np.arange(len(images))
         for part, _, logits in predict(network, images, everything, scale, hardware):
