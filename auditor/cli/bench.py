@@ -41,6 +41,9 @@ class SuiteName(StrEnum):
 
 BASELINE = Path("benchmarks/recall.csv")
 
+FILE_WIDTH = 100
+"""Columns of the table where it is written to a file."""
+
 FAILED = 4
 """Exit code where a case broke: nothing is known of it."""
 
@@ -166,7 +169,8 @@ def _line(outcome: Outcome, done: int, total: int) -> str:
 
 def _show(result: BenchResult, display: Display, out: Path) -> None:
     """The tables, and where the rest is."""
-    display.out.print(_table(result))
+    width = None if display.out.is_terminal else FILE_WIDTH
+    display.out.print(_table(result), width=width)
     display.say(LEGEND)
     alarms = result.alarms
     if alarms.runs:
