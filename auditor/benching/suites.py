@@ -83,7 +83,7 @@ needs the network, and the fast profile for triggers."""
 
 IMPLANT: tuple[Row, ...] = (
     Row(CLEAN, (0.0,)),
-    Row("badnets", (0.01,)),
+    Row("badnets", (0.01, 0.05)),
     Row("blended", (0.05,)),
     Row("blended", (0.05,), {"pattern": "picture"}),
     Row("trojan", (0.01,)),
