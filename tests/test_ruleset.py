@@ -72,8 +72,8 @@ def test_every_required_column_has_a_producer() -> None:
     from auditor.detectors import DETECTORS
 
     known = produced()
-    # Measured in the scan, from the pool or from what was flagged.
-    others = ("changes_", "concentration_", "credentials_")
+    # Measured in the scan: against a baseline, from the pool, from what was flagged.
+    others = ("change_", "changes_", "concentration_", "credentials_")
     prefixes = (*(f"{detector.id}_" for detector in DETECTORS), *others)
     for rule in RULES:
         for expression in (rule.when, rule.members, rule.score, rule.suggested_label):
