@@ -123,7 +123,9 @@ def _decided(
         params=params,
         sources=layout.sources,
         images=lambda rows, side: thumbnails(layout, rows, side, plan.workers),
-        train=lambda pixels, given, seed: _train(pixels, given, len(layout.class_names), seed),
+        train=lambda pixels, given, seed: train_surrogate(
+            pixels, given, len(layout.class_names), seed
+        ),
     )
     key = attack_key(attack.id)
     selection = attack.choose(request, np.random.default_rng([plan.seed, key, 3]))
@@ -146,7 +148,7 @@ def _decided(
     )
 
 
-def _train(
+def train_surrogate(
     pixels: np.ndarray, labels: np.ndarray, n_classes: int, seed: int
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """The reference network, for attacks that need gradients (`AttackRequest.train`)."""

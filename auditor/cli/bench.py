@@ -41,7 +41,7 @@ class SuiteName(StrEnum):
 
 BASELINE = Path("benchmarks/recall.csv")
 
-FILE_WIDTH = 100
+FILE_WIDTH = 110
 """Columns of the table where it is written to a file."""
 
 FAILED = 4
