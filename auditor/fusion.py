@@ -1,4 +1,4 @@
-"""What the flagged samples have in common: sources, encoders and sizes, tested exactly.
+"""What the flagged samples have in common: sources, encoders, sizes and times, tested exactly.
 
 Statistics find a group; provenance says where it came from. Both run after the rules, on what the
 rules flagged, and compare within classes, so that a source or an encoder that belongs to a whole
@@ -60,7 +60,11 @@ _TRAITS = {
     "encoder": "the encoder",
     "software": "the software",
     "size": "the size",
+    "time": "the time",
 }
+
+VALUES = ("source", "encoder", "software", "size")
+"""Traits of which samples have the same value or not; times are close or not."""
 
 
 def concentration(samples: pl.DataFrame, flagged: pl.DataFrame) -> Evidence:
@@ -131,7 +135,7 @@ def _traits(samples: pl.DataFrame) -> pl.DataFrame:
     scanned = samples.filter(pl.col("status") == "scanned")
     return scanned.select(
         "row", "label", "source", "encoder", "software",
-        size=pl.format("{}×{}", "width", "height"),
+        size=pl.format("{}×{}", "width", "height"), time=pl.col("time").to_physical(),
     )  # fmt: skip
 
 
@@ -149,9 +153,13 @@ def _members(finding: Finding, flagged: pl.DataFrame) -> np.ndarray:
 
 
 def _n_values(scanned: pl.DataFrame, group: np.ndarray) -> int:
-    """How many values a group's most frequent ones are chosen from, over all traits."""
+    """How many values a group's most frequent ones are chosen from, over all traits.
+
+    Time counts once: `_spanned` corrects for its many windows itself.
+    """
     part = scanned.filter(pl.Series(group))
-    return sum(part[trait].drop_nulls().n_unique() for trait in _TRAITS)
+    n_values = sum(part[trait].drop_nulls().n_unique() for trait in VALUES)
+    return n_values + (part["time"].count() > 0)
 
 
 def _shared(
@@ -161,7 +169,7 @@ def _shared(
     part = scanned.filter(pl.Series(group))
     drawn = counts(strata, group, n_strata)
     total = np.where(drawn > 0, counts(strata, np.ones(len(group), bool), n_strata), 0)
-    for trait in _TRAITS:
+    for trait in VALUES:
         usual_value = part[trait].drop_nulls().value_counts(sort=True, name="n")
         if usual_value.is_empty():
             continue
@@ -178,6 +186,40 @@ def _shared(
         if p < ALPHA:
             usual = float(hits.sum() / max(1, total.sum()))
             yield Shared(trait, str(value), seen, part.height, usual, p)
+    yield from _spanned(scanned, group, strata, n_strata, n_tests)
+
+
+def _spanned(
+    scanned: pl.DataFrame, group: np.ndarray, strata: np.ndarray, n_strata: int, n_tests: int
+) -> Iterator[Shared]:
+    """The shortest time that holds half of a group, if the times of its classes do not explain it.
+
+    The samples at both ends are in the group because they make the window, so they are left out of
+    the test; it is corrected for every pair that could have made it.
+    """
+    timed = scanned["time"].is_not_null().to_numpy()
+    times = scanned["time"].fill_null(-1).to_numpy()
+    size, least = int(group.sum()), int(np.ceil(MIN_SHARE * group.sum()))
+    members = np.flatnonzero(group & timed)
+    members = members[np.argsort(times[members], kind="stable")]
+    if len(members) < least:
+        return
+    first = int(np.argmin(times[members[least - 1 :]] - times[members[: len(members) - least + 1]]))
+    begin, end = times[members[first]], times[members[first + least - 1]]
+    inside = timed & (times >= begin) & (times <= end)
+    seen = int((inside & group).sum())
+    total, hits, drawn = (counts(strata, one, n_strata) for one in (timed, inside, group & timed))
+    total, hits = np.where(drawn > 0, total, 0), np.where(drawn > 0, hits, 0)
+    expected = float((drawn * hits / np.maximum(total, 1)).sum())
+    if seen < MIN_LIFT * expected:
+        return
+    ends = np.bincount(strata[members[[first, first + least - 1]]], minlength=n_strata)
+    n_pairs = len(members) * (len(members) - 1) // 2
+    chance = stratified_p(total - ends, hits - ends, drawn - ends, seen - 2)
+    p = chance * n_pairs * max(1, n_tests)
+    if p < ALPHA:
+        words = [np.datetime_as_string(one.astype("datetime64[us]"), "s") for one in (begin, end)]
+        yield Shared("time", " – ".join(words), seen, size, float(hits.sum() / total.sum()), p)
 
 
 def _raised(finding: Finding, shared: Shared) -> Finding:

@@ -21,6 +21,7 @@ from auditor.features.store import FeatureStore, view_columns
 from auditor.interfaces import Progress
 from auditor.readers import READERS, Catalog, Columns, Listing
 from auditor.readers.inventory import take_inventory
+from auditor.readers.moments import EARLIEST, LATEST
 from auditor.records import Coverage
 from auditor.tables import INVENTORY, MEASURES, SAMPLES
 
@@ -30,6 +31,9 @@ MEASURED = (
     "located", "thumbnail", "scaling",
 )  # fmt: skip
 """What a stored sample's row says, beside its views."""
+
+SAID = ("said_label", "said_source", "said_time")
+"""What a worker read from the file itself, where the listing did not know it."""
 
 
 MAX_DECLARED = 10_000
@@ -134,19 +138,21 @@ def _absorb(
             else reply["n_bytes"].to_pylist(),
             "said_label": reply["label"].to_pylist(),
             "said_source": reply["source"].to_pylist(),
+            "said_time": reply["time"].to_pylist(),
             "promised_format": reply["promised_format"].to_pylist(),
             "refusal": reply["refusal"].to_pylist(),
             "detail": reply["detail"].to_pylist(),
         },
         schema={
             "sha256": pl.String, "n_bytes": pl.UInt64, "said_label": pl.String,
-            "said_source": pl.String, "promised_format": pl.String, "refusal": pl.String,
-            "detail": pl.String,
+            "said_source": pl.String, "said_time": pl.Int64, "promised_format": pl.String,
+            "refusal": pl.String, "detail": pl.String,
         },
     )  # fmt: skip
     frame = pl.concat([known, said], how="horizontal").with_columns(
         label=pl.coalesce("label", "said_label"),
         source=pl.coalesce("source", "said_source"),
+        time=_moments(pl.coalesce("time", "said_time")),
         status=pl.when(pl.col("refusal").is_null())
         .then(pl.lit("scanned"))
         .otherwise(pl.lit("refused")),
@@ -154,14 +160,20 @@ def _absorb(
     )
     if views is None:
         empty = {name: pl.lit(None, dtype=kind) for name, kind in _measured_schema().items()}
-        return frame.with_columns(**empty).drop("place", "said_label", "said_source")
+        return frame.with_columns(**empty).drop("place", *SAID)
     pixels, texture = view_columns(views)
     files["pixels"].write(np.ascontiguousarray(pixels).data)
     files["texture"].write(texture.data)
     measured = pl.DataFrame(pl.from_arrow(views.select(list(MEASURED)))).cast(_measured_schema())  # type: ignore[arg-type]
     measured = measured.with_columns(place=pl.Series(scanned, dtype=pl.Int64))
     joined = frame.join(measured, on="place", how="left", maintain_order="left")
-    return joined.drop("place", "said_label", "said_source")
+    return joined.drop("place", *SAID)
+
+
+def _moments(microseconds: pl.Expr) -> pl.Expr:
+    """Times, checked once more: a worker's reply is believed in nothing."""
+    valid = microseconds.is_between(EARLIEST, LATEST, closed="left")
+    return pl.when(valid).then(microseconds).cast(pl.Datetime("us"))
 
 
 def _measured_schema() -> dict[str, type[pl.DataType]]:
@@ -191,7 +203,7 @@ def _refused_frame(catalog: Catalog) -> pl.DataFrame:
     items = sorted(catalog.refused, key=lambda item: (item.uri, item.reason))
     schema: dict[str, type[pl.DataType]] = {
         "uri": pl.String, "record": pl.UInt64, "label": pl.String, "split": pl.String,
-        "source": pl.String, "sha256": pl.String, "n_bytes": pl.UInt64,
+        "source": pl.String, "time": pl.Datetime, "sha256": pl.String, "n_bytes": pl.UInt64,
         "promised_format": pl.String, "refusal": pl.String, "detail": pl.String,
         "status": pl.String, **_measured_schema(),
     }  # fmt: skip

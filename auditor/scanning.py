@@ -18,6 +18,7 @@ from auditor.baseline.review import open_review
 from auditor.blind_spots import blind_spots
 from auditor.config import Config, load_config
 from auditor.credentials import check_credentials
+from auditor.decoders import compare_decoders, has_second_decoder
 from auditor.detectors import DETECTORS
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
@@ -113,6 +114,9 @@ def scan(
                 run_file_checks(FILE_CHECKS, beside, ledger, taken)
                 validate = partial(check_credentials, catalog, ledger.samples, pool)
                 attempt("credentials", "1", {}, taken, validate)
+                if has_second_decoder():
+                    compare = partial(compare_decoders, catalog, ledger.samples, pool)
+                    attempt("decoders", "1", {}, taken, compare)
                 part = review.part(ledger, taken)
             home = store.dataset_folder(ledger.fingerprint, *review.key)
             with watch.stage("Training the reference network") as progress:

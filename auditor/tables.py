@@ -18,6 +18,7 @@ SAMPLES: Mapping[str, type[pl.DataType]] = {
     "class_name": pl.String,
     "split": pl.String,
     "source": pl.String,
+    "time": pl.Datetime,
     "n_bytes": pl.UInt64,
     "width": pl.UInt32,
     "height": pl.UInt32,
@@ -26,7 +27,8 @@ SAMPLES: Mapping[str, type[pl.DataType]] = {
     "status": pl.String,
     "refusal": pl.String,
 }
-"""The ledger: one row a discovered sample (DESIGN §3)."""
+"""The ledger: one row a discovered sample (DESIGN §3). ``time`` is when the dataset says that the
+sample was made or added: microseconds, UTC."""
 
 MEASURES: Mapping[str, type[pl.DataType]] = {
     "promised_format": pl.String,

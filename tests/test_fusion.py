@@ -155,3 +155,38 @@ def test_a_scan_says_it(tmp_path: Path, fast_scan: Callable[..., Report]) -> Non
     assert "30 of its 30 samples are flagged" in found["PRV023"].message
     assert "share the source 'mallory'" in found["DUP002"].message
     assert replace(found["DUP002"]).confidence is Confidence.HIGH
+
+
+def moments(rows: np.ndarray, begin: int, end: int, seed: int = 0) -> np.ndarray:
+    """Times over 30 days, those of ``rows`` between two seconds of the first."""
+    generator = np.random.default_rng(seed)
+    seconds = generator.integers(0, 30 * 86400, N)
+    seconds[rows] = generator.integers(begin, end, len(rows))
+    moved: np.ndarray = np.datetime64("2024-05-01", "us") + seconds.astype("timedelta64[s]")
+    return moved
+
+
+def test_a_shared_time_is_named() -> None:
+    table = samples(time=moments(GROUP[:30], 600, 660))
+    (found,) = fuse(judgement(table, GROUP), table).findings
+    assert found.confidence is Confidence.MEDIUM
+    assert found.evidence["fusion_trait"] == "time"
+    assert "share the time '2024-05-01T00:10:0" in found.message
+    assert 25 <= int(str(found.evidence["fusion_n"])) <= 30
+    assert float(str(found.evidence["fusion_p"])) < 1e-20
+
+
+def test_times_of_chance_and_of_whole_classes_say_nothing() -> None:
+    for seed in range(30):
+        table = samples(time=moments(GROUP[:0], 0, 1, seed))
+        before = judgement(table, GROUP)
+        assert fuse(before, table).findings == before.findings
+    together = samples(time=moments(np.arange(0, N, 4), 600, 660))
+    before = judgement(together, GROUP)
+    assert fuse(before, together).findings == before.findings
+    moment = samples(time=np.full(N, np.datetime64("2024-05-01", "us")))
+    assert fuse(before, moment).findings == before.findings
+    few = samples(time=moments(GROUP, 600, 660)).with_columns(
+        time=pl.when(pl.col("row").is_in(GROUP[:20].tolist())).then("time")
+    )
+    assert fuse(before, few).findings == before.findings

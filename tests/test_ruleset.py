@@ -73,7 +73,7 @@ def test_every_required_column_has_a_producer() -> None:
 
     known = produced()
     # Measured in the scan: against a baseline, from the pool, from what was flagged.
-    others = ("change_", "changes_", "concentration_", "credentials_")
+    others = ("change_", "changes_", "concentration_", "credentials_", "decoders_")
     prefixes = (*(f"{detector.id}_" for detector in DETECTORS), *others)
     for rule in RULES:
         for expression in (rule.when, rule.members, rule.score, rule.suggested_label):

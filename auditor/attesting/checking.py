@@ -6,6 +6,7 @@ In this order, and nothing of a statement is believed before its signature holds
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from auditor.manifests import (
     read_manifest,
     verify_manifest,
 )
-from auditor.readers import Columns
+from auditor.readers import Columns, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,15 @@ class Scanned:
 class Checked:
     """What a verification found; ``problems`` are sentences for the user.
 
-    ``verification`` is None where the manifest was not there to name differences.
+    ``verification`` is None where the manifest was not there to name differences. ``n_later``
+    counts files written after the scan; it is 0 where something is wrong, which says more.
     """
 
     scanned: Scanned
     problems: tuple[str, ...]
     verification: Verification | None
     exit_code: int
+    n_later: int = 0
 
 
 def open_attestation(path: Path, trust: Trust, now: datetime | None = None) -> Scanned:
@@ -161,7 +164,8 @@ def verify_attestation(
     found = find_manifest(scanned, attestation, manifest)
     if found is None:
         problems += _compare_root(dataset, scanned, progress)
-        return Checked(scanned, tuple(problems), None, 1 if problems else 0)
+        code = 1 if problems else 0
+        return Checked(scanned, tuple(problems), None, code, count_later(dataset, scanned, code))
     checked = verify_manifest(dataset, found.path, cache_root=cache_root, progress=progress)
     if checked.n_differences:
         problems.append(
@@ -170,7 +174,25 @@ def verify_attestation(
     elif checked.root != scanned.root and not checked.unreadable:
         problems.append("the dataset's root digest is not the attested one")
     code = 1 if problems else checked.exit_code
-    return Checked(scanned, tuple(problems), checked, code)
+    return Checked(scanned, tuple(problems), checked, code, count_later(dataset, scanned, code))
+
+
+def count_later(dataset: Path, scanned: Scanned, code: int) -> int:
+    """Files whose modification time is later than the scan; nothing is opened.
+
+    Times can be set by whoever owns a file: this is a note, and proves nothing.
+    """
+    if code:
+        return 0
+    # The attested time is cut to whole seconds: a file of the same second may be older.
+    limit = datetime.fromisoformat(str(scanned.predicate["timeScanned"])).timestamp() + 1
+    later = 0
+    for _, path in walk(dataset).files:
+        try:
+            later += os.lstat(path).st_mtime >= limit
+        except OSError:
+            continue  # gone since it was hashed: nothing is claimed of it
+    return later
 
 
 def _compare_root(dataset: Path, scanned: Scanned, progress: Progress | None) -> list[str]:

@@ -156,8 +156,16 @@ def _show(checked: Checked, display: Display) -> None:
         _list(lines, found.n_differences + len(found.unreadable), display)
     if checked.exit_code == 0:
         display.say(f"verified   the dataset is the one that was scanned ({_extent(checked)})")
+        if checked.n_later:
+            display.say(_later(checked.n_later))
     elif not checked.problems:
         display.say("INCOMPLETE: something could not be read, so nothing vouches for it")
+
+
+def _later(n: int) -> str:
+    if n == 1:
+        return "note       1 file was written after the scan; its bytes are the ones scanned"
+    return f"note       {n:,} files were written after the scan; their bytes are the ones scanned"
 
 
 def _extent(checked: Checked) -> str:

@@ -94,6 +94,7 @@ REPLY = pa.schema(
         ("n_bytes", pa.uint64()),
         ("label", pa.string()),
         ("source", pa.string()),
+        ("time", pa.int64()),
         ("promised_format", pa.string()),
         ("refusal", pa.string()),
         ("detail", pa.string()),

@@ -24,7 +24,7 @@ from auditor.engines.wire import PROGRESS, REPLY, decode_task, pack_schema, writ
 from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_view
 from auditor.features.digests import DigestIndex
 from auditor.features.pixels import SIDE, luma
-from auditor.readers import credentials, image_folder, metadata, parquet_rows, row_digests
+from auditor.readers import credentials, decoders, image_folder, metadata, parquet_rows, row_digests
 from auditor.readers.decode import Decoded, Refusal, decode, prepare, square, thumbnail
 from auditor.readers.exif import Exif
 from auditor.readers.inventory import examine
@@ -166,6 +166,17 @@ class Station:
             rows = [{}] * len(picks)
         return pa.Table.from_pylist(rows, schema=credentials.FINDINGS)
 
+    def decoders(self, task: Mapping[str, Any]) -> pa.Table:
+        """Decode all samples of a shard with two decoders, and say how much they differ."""
+        refused = task["refused"]
+        found: list[float | None] = [None] * _n_samples(task)
+        if "*" not in refused:
+            self.clock.mark(-1)
+            for index, sample in self._each(self._samples(task)):
+                if sample.data and str(index) not in refused:
+                    found[index] = decoders.difference(sample.data)
+        return pa.table({"difference": pa.array(found, pa.float32())})
+
 
 def _n_samples(task: Mapping[str, Any]) -> int:
     """How many samples a shard's task stands for."""
@@ -177,7 +188,8 @@ def _blank(sample: EncodedSample) -> dict[str, Any]:
     suffix = PurePath(sample.name).suffix.lower()
     return {
         "sha256": None, "n_bytes": None, "label": _text(sample.label),
-        "source": _text(sample.source), "promised_format": EXTENSIONS.get(suffix),
+        "source": _text(sample.source), "time": sample.time,
+        "promised_format": EXTENSIONS.get(suffix),
         "refusal": sample.refusal, "detail": _text(sample.detail) or None, "known": -1,
         "decoded": -1,
     }  # fmt: skip
@@ -287,6 +299,8 @@ def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:
             reply = station.pictures(task)
         elif kind == "credentials":
             reply = station.credentials(task)
+        elif kind == "decoders":
+            reply = station.decoders(task)
         elif kind == "examine":
             reply = examine(task["files"], task["refused"], station.clock.mark)  # type: ignore[arg-type]
         elif kind == "row_digests":

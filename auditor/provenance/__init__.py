@@ -1,6 +1,7 @@
 """Checks of the ledger: what the files themselves say, without looking at what they show."""
 
 from auditor.provenance.balance import BALANCE
+from auditor.provenance.bursts import BURSTS
 from auditor.provenance.contents import CONTENTS
 from auditor.provenance.declared import DECLARED
 from auditor.provenance.duplicates import DUPLICATES
@@ -14,7 +15,7 @@ from auditor.provenance.references import REFERENCES
 from auditor.provenance.scaled import SCALED
 from auditor.provenance.sources import SOURCES
 
-CHECKS = (DUPLICATES, NEAR_DUPLICATES, FORMATS_CHECK, BALANCE, METADATA, SCALED, SOURCES)
+CHECKS = (DUPLICATES, NEAR_DUPLICATES, FORMATS_CHECK, BALANCE, METADATA, SCALED, SOURCES, BURSTS)
 """Every check a scan runs, in the order of the report."""
 
 FILE_CHECKS = (CONTENTS, LINKS, NAMES, POINTERS, DECLARED, REFERENCES)

@@ -39,8 +39,9 @@ class Shard:
 
     Attributes:
         task: the worker's task (JSON): how to read the shard's samples, in order.
-        known: one row a sample, in the same order: ``uri, record, label, split, source``;
-            ``label`` and ``source`` are null where the worker reads them from the file.
+        known: one row a sample, in the same order: ``uri, record, label, split, source,
+            time``; ``label``, ``source`` and ``time`` (microseconds since 1970) are null where the
+            worker reads them from the file.
     """
 
     task: Mapping[str, Any]
@@ -53,7 +54,7 @@ def known_frame(columns: Mapping[str, Any]) -> pl.DataFrame:
 
     schema = {
         "uri": pl.String, "record": pl.UInt64, "label": pl.String, "split": pl.String,
-        "source": pl.String,
+        "source": pl.String, "time": pl.Int64,
     }  # fmt: skip
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
 
@@ -70,8 +71,9 @@ def known_rows(uri: str, first: int, size: int, split: str | None) -> pl.DataFra
     frame = pl.select(
         *(pl.lit(text, pl.String).alias(name) for name, text in texts.items()),
         record=pl.int_range(first, first + size, dtype=pl.UInt64),
+        time=pl.lit(None, pl.Int64),
     )
-    return frame.select("uri", "record", "label", "split", "source")
+    return frame.select("uri", "record", "label", "split", "source", "time")
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def _decode(image: Image.Image, data: bytes) -> Decoded | Refusal:
         image.draft(None, (CANVAS, CANVAS))  # libjpeg decodes at 1/2, 1/4 or 1/8, never below
     side = CANVAS if min(width, height) >= CANVAS else CANVAS // 2
     flat = _flat(image)
-    pixels = _squeezed(flat, side)
+    pixels = squeezed(flat, side)
     return Decoded(
         pixels, width, height, mode, name,
         describe(data, name), _exif(image, pixels), _scaling(flat, width, height, data),
@@ -178,7 +178,7 @@ def _scaling(flat: Image.Image, width: int, height: int, data: bytes) -> float |
 
 def _canvas(image: Image.Image, side: int) -> np.ndarray:
     """(side, side, 3) uint8 of an open image."""
-    return _squeezed(_flat(image), side)
+    return squeezed(_flat(image), side)
 
 
 def _flat(image: Image.Image) -> Image.Image:
@@ -188,11 +188,11 @@ def _flat(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", flat.size, (0, 0, 0, 255))
         return Image.alpha_composite(ground, flat).convert("RGB")
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        return _deep_to_rgb(np.asarray(image, dtype=np.float64))
+        return deep_to_rgb(np.asarray(image, dtype=np.float64))
     return image.convert("RGB")
 
 
-def _squeezed(rgb: Image.Image, side: int) -> np.ndarray:
+def squeezed(rgb: Image.Image, side: int) -> np.ndarray:
     """(side, side, 3) uint8 of an RGB picture, the whole of it."""
     if rgb.size != (side, side):
         shrinks = min(rgb.size) >= side
@@ -201,7 +201,7 @@ def _squeezed(rgb: Image.Image, side: int) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def _deep_to_rgb(values: np.ndarray) -> Image.Image:
+def deep_to_rgb(values: np.ndarray) -> Image.Image:
     """Map a 16-bit, 32-bit or float image to 8 bits: by 1/257 if it fits 16 bits, else by range."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())

@@ -81,7 +81,7 @@ def _sort_out(
 
 def _shard(entries: list[FileEntry], rows: Mapping[str, Row], splits: frozenset[str]) -> Shard:
     labelled = any(row.labelled for row in rows.values())
-    known: dict[str, list[str | None]] = {"uri": [], "label": [], "split": [], "source": []}
+    known: dict[str, list[Any]] = {name: [] for name in ("uri", "label", "split", "source", "time")}
     for uri, _ in entries:
         split, label, source = placement(uri, splits)
         row = rows.get(uri)
@@ -91,7 +91,8 @@ def _shard(entries: list[FileEntry], rows: Mapping[str, Row], splits: frozenset[
             label = row.label if row is not None else None
         if row is not None:
             source = row.source or source
-        for column, value in zip(known.values(), (uri, label, split, source), strict=True):
+        time = None if row is None else row.time
+        for column, value in zip(known.values(), (uri, label, split, source, time), strict=True):
             column.append(value)
     frame = known_frame({**known, "record": [None] * len(entries)})
     task = {"kind": "ingest", "reader": "image-folder", "paths": [path for _, path in entries]}

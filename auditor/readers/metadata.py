@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from auditor.errors import UsageError
 from auditor.readers.catalog import Columns, Refused
+from auditor.readers.moments import named_column, parse
 from auditor.readers.sample import Ask
 
 METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
@@ -31,6 +32,7 @@ class Row:
     label: str | None
     source: str | None
     labelled: bool
+    time: int | None = None
 
 
 def read_metadata(
@@ -50,14 +52,16 @@ def read_metadata(
         return Refused(uri, "unreadable_metadata", f"no file_name column among {names}"[:200])
     label = choose(columns.label, LABEL_COLUMNS, names, "--label", uri)
     source = choose(columns.source, SOURCE_COLUMNS, names, "--source", uri)
+    time = named_column(names)
     folder = posixpath.dirname(uri)
     rows: dict[str, Row] = {}
     problems: list[Refused] = []
     empty = [None] * table.num_rows
     labels = table[label].to_pylist() if label else empty
     sources = table[source].to_pylist() if source else empty
-    for file_name, one_label, one_source in zip(
-        table["file_name"].to_pylist(), labels, sources, strict=True
+    times = [parse(text) for text in table[time].to_pylist()] if time else empty
+    for file_name, one_label, one_source, one_time in zip(
+        table["file_name"].to_pylist(), labels, sources, times, strict=True
     ):
         target = posixpath.normpath(posixpath.join(folder, file_name or ""))
         if not file_name:
@@ -65,7 +69,7 @@ def read_metadata(
         elif target.startswith(("../", "/")) or target == "..":
             problems.append(Refused(target, "path_escape", f"named in {uri}"))
         else:
-            rows[target] = Row(one_label or None, one_source or None, label is not None)
+            rows[target] = Row(one_label or None, one_source or None, label is not None, one_time)
     return rows, problems
 
 

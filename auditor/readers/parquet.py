@@ -34,13 +34,15 @@ class FileInfo:
 
     ``row_groups`` is (rows, bytes) of each; ``kinds`` maps the columns that may hold images to
     ``struct``, ``struct_path`` (of which no row holds bytes), ``binary`` or ``path``;
-    ``class_names`` maps label columns to the names that the schema metadata declares.
+    ``class_names`` maps label columns to the names that the schema metadata declares; ``time`` is
+    the column that says when samples were made or added.
     """
 
     row_groups: tuple[tuple[int, int], ...]
     columns: tuple[str, ...]
     kinds: Mapping[str, str]
     class_names: Mapping[str, tuple[str, ...]]
+    time: str | None = None
 
 
 def discover(listing: Listing, columns: Columns, ask: Ask) -> Catalog:
@@ -71,7 +73,7 @@ def discover(listing: Listing, columns: Columns, ask: Ask) -> Catalog:
         names = names or declared
         chosen = {
             "image": image, "label": label, "source": source, "names": list(declared),
-            "root": str(listing.root),
+            "root": str(listing.root), "time": info.time,
         }  # fmt: skip
         split = _split(uri, listing.splits)
         shards.extend(_shards(uri, path, info, split, chosen))
@@ -178,4 +180,5 @@ def inspect(path: str, ask: Ask) -> FileInfo | Refused:
         tuple(said["columns"]),
         said["kinds"],
         {name: tuple(values) for name, values in said["class_names"].items()},
+        said.get("time"),
     )

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from auditor.readers.catalog import Refused
 from auditor.readers.image_folder import MAX_BYTES
+from auditor.readers.moments import column_moments, time_column
 from auditor.readers.sample import EncodedSample
 from auditor.readers.signatures import EXTENSIONS, sniff
 from auditor.readers.walk import read_file
@@ -61,6 +62,7 @@ def describe(task: Mapping[str, Any]) -> pa.Table:
             "columns": schema.names,
             "kinds": kinds,
             "class_names": _class_names(schema),
+            "time": time_column(schema),
         }
     return pa.table({"info": [json.dumps(info)]})
 
@@ -156,7 +158,7 @@ class GroupReader:
         Raises:
             pa.ArrowException, OSError: the pages are malformed or hold other rows than announced.
         """
-        wanted = [task["image"], task["label"], task["source"]]
+        wanted = [task["image"], task["label"], task["source"], task.get("time")]
         # A task for whole rows, whose columns it does not know, names none.
         whole = bool(task.get("whole"))
         columns = () if whole else tuple(dict.fromkeys(name for name in wanted if name))
@@ -203,11 +205,12 @@ def encoded(batch: pa.RecordBatch, task: Mapping[str, Any]) -> Iterator[EncodedS
     images = batch.column(_place(batch, task["image"]))
     labels = _labels(batch, task)
     sources = _strings(batch, task["source"])
+    times = _times(batch, task.get("time"))
     folder = str(Path(task["path"]).parent)
     for i in range(batch.num_rows):
         data, name, problem = _bytes(images[i].as_py(), folder, task["root"])
         reason, detail = problem or (None, "")
-        yield EncodedSample(data, reason, detail, name, labels[i], _source(sources[i]))
+        yield EncodedSample(data, reason, detail, name, labels[i], _source(sources[i]), times[i])
 
 
 def _bytes(
@@ -256,6 +259,12 @@ def _class_name(value: object, names: Sequence[str]) -> str | None:
 
 def _strings(batch: pa.RecordBatch, name: str | None) -> list[str | None]:
     return [None if v is None else str(v)[:MAX_NAME] for v in _column(batch, name)]
+
+
+def _times(batch: pa.RecordBatch, name: str | None) -> list[int | None]:
+    if name is None:
+        return [None] * batch.num_rows
+    return column_moments(batch.column(_place(batch, name)))
 
 
 def _column(batch: pa.RecordBatch, name: str | None) -> list[Any]:

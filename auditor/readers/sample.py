@@ -21,3 +21,5 @@ class EncodedSample:
     name: str = ""
     label: str | None = None
     source: str | None = None
+    time: int | None = None
+    """Microseconds since 1970, UTC."""

@@ -26,16 +26,19 @@ def subsample(catalog: Catalog, size: int, seed: int) -> Catalog:
         stop = start + shard.known.height
         rows = chosen[(chosen >= start) & (chosen < stop)] - start
         if len(rows):
-            shards.append(_part(shard, rows))
+            shards.append(narrow(shard, rows))
         start = stop
     note = f"Only {size:,} of {total:,} samples were scanned (--sample {size})."
     return replace(catalog, shards=tuple(shards), notes=(*catalog.notes, note))
 
 
-def _part(shard: Shard, rows: np.ndarray) -> Shard:
+def narrow(shard: Shard, rows: np.ndarray) -> Shard:
+    """The shard with only the samples at the positions ``rows``: (K,) integers, ascending."""
     task = dict(shard.task)
     if "paths" in task:
         task["paths"] = [task["paths"][row] for row in rows]
+    elif "rows" in task:
+        task["rows"] = [task["rows"][row] for row in rows]
     else:
         task["rows"] = rows.tolist()
     return Shard(task, shard.known[rows])

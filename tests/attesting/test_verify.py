@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -235,3 +236,24 @@ def test_a_hostile_name_is_shown_harmless(copy: Copy) -> None:
     _, said = run("verify", found.dataset, "--attestation", found.file, "--key", found.pair.public)
     assert "\x1b" not in said
     assert not any(line.startswith("::") for line in said.splitlines())
+
+
+def test_files_written_after_the_scan_are_noted(copy: Copy) -> None:
+    found = copy("images")
+    files = sorted(found.dataset.rglob("*.png"))
+    for file in found.dataset.rglob("*.*"):
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+    assert check(found).n_later == 0
+    later = datetime.now(UTC).timestamp() + 60
+    for file in files[:2]:
+        os.utime(file, (later, later))
+    checked = check(found)
+    assert (checked.exit_code, checked.n_later) == (0, 2)
+    command = ["verify", str(found.dataset), "--attestation", str(found.file), "--require", "any"]
+    result = CliRunner().invoke(app, [*command, "--key", str(found.pair.public)])
+    assert result.exit_code == 0
+    assert "2 files were written after the scan; their bytes are the ones scanned" in result.output
+    found.file.with_name(found.file.name + ".manifest").unlink()
+    assert check(found).n_later == 2
+    files[0].write_bytes(b"other")
+    assert check(found).n_later == 0

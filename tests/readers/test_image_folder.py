@@ -179,3 +179,15 @@ def test_names_meant_to_deceive_arrive_as_data(tmp_path: Path, read: Read) -> No
     assert set(out.ledger.class_names) == {"b", name}
     assert "b/\\xff.png" in out.column("uri")
     assert out.coverage.refused == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_times_in_metadata(tmp_path: Path, read: Read, kind: str) -> None:
+    times = ["2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z", "2024-05-02T00:00:00Z"]
+    rows: list[dict[str, object]] = [
+        {"file_name": f"{i}.png", "label": "a", "created_at": time} for i, time in enumerate(times)
+    ]
+    out = read(metadata_folder(tmp_path, kind, rows))
+    assert [str(time) for time in out.column("time")] == [
+        "2024-05-01 12:00:00", "2024-05-01 12:00:00", "2024-05-02 00:00:00",
+    ]  # fmt: skip

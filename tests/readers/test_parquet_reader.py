@@ -303,3 +303,17 @@ def test_structure_comes_from_an_isolated_worker(tmp_path: Path) -> None:
 
     expected = FileInfo(((2, 9),), ("a",), {}, {"a": ("x",)})
     assert inspect(str(tmp_path), ask) == expected
+
+
+def test_times(tmp_path: Path, read: Read) -> None:
+    """A column of times is read in every shard, and a broken one takes no sample away."""
+    stamps = pa.array([1_714_564_800_000, None, 2**60], pa.timestamp("ms"))
+    columns = {"image": structs(pictures(3)), "label": [0, 1, 0], "uploaded_at": stamps}
+    out = read(write_parquet(tmp_path / "a" / "t.parquet", columns, row_group_size=2))
+    assert [str(time) for time in out.column("time")] == ["2024-05-01 12:00:00", "None", "None"]
+    raw = pa.array([b"soon"] * 8 + [b"\xff", b"2024-05-01"])
+    texts = pa.Array.from_buffers(pa.string(), 10, raw.buffers())
+    columns = {"image": structs(pictures(10)), "label": [0, 1] * 5, "uploaded_at": texts}
+    out = read(write_parquet(tmp_path / "b" / "t.parquet", columns))
+    assert [str(time) for time in out.column("time")] == ["None"] * 9 + ["2024-05-01 00:00:00"]
+    assert out.coverage.scanned == 10
