@@ -46,7 +46,7 @@ def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
             network = nn.Sequential(body, nn.Linear(4, n_classes))
         return network, np.full(3, 120.0), np.full(3, 60.0)
 
-    monkeypatch.setattr("auditor.poisoning._train", train)
+    monkeypatch.setattr("auditor.poisoning.train_surrogate", train)
 
 
 def content(root: Path) -> dict[tuple[str, int | None], tuple[bytes | None, str]]:
