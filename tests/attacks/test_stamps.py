@@ -357,6 +357,10 @@ def test_published_mask_says_where() -> None:
 @pytest.mark.data
 @pytest.mark.skipif(not TRIGGERS.is_dir(), reason=f"no published triggers at {TRIGGERS}")
 def test_every_published_trigger_can_be_used() -> None:
-    for path in sorted(TRIGGERS.glob("*.png")):
+    paths = sorted(TRIGGERS.glob("*.png"))
+    assert paths
+    for path in paths:
         for attack in (badnets.ATTACK, blended.ATTACK):
-            stamped(attack, photo(48), trigger=str(path))
+            image = stamped(attack, photo(48), trigger=str(path))
+            assert image.shape == (48, 48, 3)
+            assert (image != photo(48)).any(), path.name
