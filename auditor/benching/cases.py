@@ -90,9 +90,10 @@ class Case:
         victim = f" victim={self.victim_epochs}" if self.victim_epochs else ""
         return f"{self.variant} rate={self.rate:g} seed={self.seed}{size} {self.profile}{victim}"
 
-    def digest(self, dataset: str) -> str:
+    def digest(self, dataset: str, tool: str | None = None) -> str:
         """What a stored result is found by: the definition, the dataset's digest, the tool's."""
-        parts = {**asdict(self), "dataset": dataset, "tool": tool_digest()}
+        tool = tool_digest() if tool is None else tool
+        parts = {**asdict(self), "dataset": dataset, "tool": tool}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

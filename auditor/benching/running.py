@@ -55,6 +55,7 @@ class Place:
         columns: those a user named.
         workers: processes of a single case.
         device: where the reference network runs.
+        features: where features of the copies outlive their case, or None.
     """
 
     dataset: Path
@@ -63,10 +64,17 @@ class Place:
     columns: Columns
     workers: int
     device: str
+    features: Path | None = None
 
     def result_file(self, case: Case) -> Path:
         """Where the result of a case is kept."""
         return self.home / "cases" / f"{case.attack}-{case.digest(self.digest)[:20]}.json"
+
+    def cache(self, case: Case, work: Path) -> Path:
+        """The scan's cache: of this case alone, so that no other case's features push it out."""
+        if self.features is None:
+            return work / "cache"
+        return self.features / f"{case.attack}-{case.digest(self.digest, tool='')[:20]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +130,11 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
     plan = poison_plan(case, part, work, place)
     result = poison(plan)
     clock["poisoned"] = time.perf_counter()
-    report = scan_copy(result.out, case, place, work / "cache")
+    cache = place.cache(case, work)
+    kept = cache.exists()
+    report = scan_copy(result.out, case, place, cache)
     clock["scanned"] = time.perf_counter()
-    scored, success = _judged(case, report, result, plan, part, place, work / "cache")
+    scored, success = _judged(case, report, result, plan, part, place, cache)
     clock["judged"] = time.perf_counter()
     return Outcome(
         case=case,
@@ -142,7 +152,7 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
             "total": round(clock["judged"] - clock["started"], 2),
             **{f"scan_{stage}": spent for stage, spent in report.timings.items()},
         },
-        machine=machine(),
+        machine={**machine(), "features": "kept" if kept else "made"},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
