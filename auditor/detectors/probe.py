@@ -64,7 +64,7 @@ class Probe:
 def fit(pixels: np.ndarray, index: np.ndarray) -> Probe:
     """Fit every view of ``pixels`` (N, side, side, 3) uint8 on the rows ``index``."""
     side = pixels.shape[1]
-    channels = 1 if _is_grey(pixels) else 3
+    channels = 1 if is_grey(pixels) else 3
     images = np.ascontiguousarray(pixels[..., 0]) if channels == 1 else pixels
     views = {
         name: (None if width == 1 else pooling(side, channels, width), strength)
@@ -87,7 +87,8 @@ def fit_matrix(
     return Probe(matrix, index, data.mean, kept, leverage)
 
 
-def _is_grey(pixels: np.ndarray) -> bool:
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether the three channels of (N, S, S, 3) are the same everywhere."""
     step = 8192
     parts = (pixels[start : start + step] for start in range(0, len(pixels), step))
     return all(bool((part == part[..., :1]).all()) for part in parts)
