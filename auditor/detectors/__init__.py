@@ -3,6 +3,7 @@
 from auditor.detectors.activation_clustering import ACTIVATION_CLUSTERING
 from auditor.detectors.label_consistency import LABEL_CONSISTENCY
 from auditor.detectors.loss import LOSS
+from auditor.detectors.moving import MOVING
 from auditor.detectors.outlier import OUTLIER
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.spectral import SPECTRAL
@@ -10,6 +11,7 @@ from auditor.interfaces import Detector
 
 DETECTORS: tuple[Detector, ...] = (
     SHORTCUT,
+    MOVING,
     LABEL_CONSISTENCY,
     LOSS,
     SPECTRAL,

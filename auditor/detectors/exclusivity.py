@@ -70,14 +70,14 @@ def best_of_each(probe: Probe, groups: Sequence[Group], labels: np.ndarray) -> l
     for start in range(0, len(groups), width):
         part = groups[start : start + width]
         for group, scores in zip(part, score_all(probe, part).T, strict=True):
-            measured = _against_others(probe, group, scores, labels)
+            measured = against_others(probe, group, scores, labels)
             held = best.get(group.label)
             if held is None or measured.merit > held.merit:
                 best[group.label] = measured
     return [best[label] for label in sorted(best)]
 
 
-def _against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.ndarray) -> Measured:
+def against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.ndarray) -> Measured:
     """Hit rates of a group's scores (N,) in the other classes and its own."""
     others = probe.index[labels[probe.index] != group.label]
     outside = group.position(scores[others])

@@ -53,7 +53,7 @@ def measure(material: Material) -> Evidence:
     Raises:
         InapplicableError: too few labelled, distinct samples, or nothing varies.
     """
-    index, by_class = _fitted_rows(material)
+    index, by_class = fitted_rows(material)
     probe = fit(material.views["pixels"], index)
     if not probe.views:
         raise InapplicableError("all images are identical, so pixels predict nothing")
@@ -80,7 +80,7 @@ def measure(material: Material) -> Evidence:
     }
 
 
-def _fitted_rows(material: Material) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def fitted_rows(material: Material) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """The rows that are fitted, and those of each class that is large enough to be searched.
 
     Near-duplicates predict one another as triggered samples do, so only the first of each counts.
