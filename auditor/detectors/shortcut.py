@@ -10,7 +10,7 @@ plain label noise does not. No clean reference and no assumed poison rate is nee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ import polars as pl
 from auditor.detectors.exclusivity import Measured, best_of_each
 from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import VIEWS, Probe, fit, search
+from auditor.detectors.stamping import STAMPED_SCHEMA, stamp_best
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 MIN_ROWS = 100
@@ -37,6 +38,7 @@ CLASS_SCHEMA = {
     "shortcut_excess": pl.Float64,
     "shortcut_strength": pl.Float64,
     "shortcut_view": pl.String,
+    **STAMPED_SCHEMA,
 }
 DATASET_SCHEMA = {
     name.replace("shortcut_", "shortcut_any_"): kind
@@ -63,15 +65,24 @@ def measure(material: Material) -> Evidence:
     material.progress(len(by_class) + 1, len(by_class) + 2)
     disputed = _disputed(material)
     spread = _spread(probe, disputed, material.generator) if disputed is not None else None
+    stamped = stamp_best(probe, best, material.labels, material.generator)
+    any_stamped = (
+        stamp_best(probe, [spread], disputed, material.generator)
+        if spread is not None and disputed is not None
+        else [{}]
+    )
     material.progress(len(by_class) + 2, len(by_class) + 2)
     names = list(probe.views)
     return {
         "sample": _samples(material, best, disputed, spread),
         "class": pl.DataFrame(
-            [{"label": one.group.label} | _figures(one, names) for one in best],
+            [
+                {"label": one.group.label} | _figures(one, names) | more
+                for one, more in zip(best, stamped, strict=True)
+            ],
             schema=CLASS_SCHEMA,
         ),
-        "dataset": _dataset(spread, names),
+        "dataset": _dataset(spread, names, any_stamped[0]),
     }
 
 
@@ -147,13 +158,15 @@ def _figures(one: Measured, views: Sequence[str]) -> dict[str, float | int | str
     }
 
 
-def _dataset(spread: Measured | None, views: Sequence[str]) -> pl.DataFrame:
+def _dataset(
+    spread: Measured | None, views: Sequence[str], stamped: Mapping[str, float | int | None]
+) -> pl.DataFrame:
     """One row; all null where no probabilities exist or too few labels are disputed."""
     if spread is None:
         return pl.DataFrame([dict.fromkeys(DATASET_SCHEMA)], schema=DATASET_SCHEMA)
     figures = {
         name.replace("shortcut_", "shortcut_any_"): value
-        for name, value in _figures(spread, views).items()
+        for name, value in (_figures(spread, views) | dict(stamped)).items()
     }
     share = spread.group.size / (spread.group.size + spread.hits)
     return pl.DataFrame([figures | {"shortcut_any_disputed": share}], schema=DATASET_SCHEMA)
@@ -161,7 +174,7 @@ def _dataset(spread: Measured | None, views: Sequence[str]) -> pl.DataFrame:
 
 SHORTCUT = Detector(
     id="shortcut",
-    version="1",
+    version="2",
     title="Shortcut probe: a group of samples that low-level pixels predict too well",
     needs=frozenset({"pixels", "labels"}),
     params={"views": {name: list(view) for name, view in VIEWS.items()}, "cut": CUT},
