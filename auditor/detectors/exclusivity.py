@@ -49,7 +49,7 @@ class Measured:
 
     @property
     def merit(self) -> float:
-        """Which of a class's groups is reported: contrast, less where it is small, fades or leaks."""
+        """Which group of a class is reported: contrast, less where it is small, fades or leaks."""
         small = min(1.0, self.group.size / ENOUGH)
         fading = max(1.0, self.group.shoulder / 0.2)
         leaking = max(1.0, self.excess / 0.03)

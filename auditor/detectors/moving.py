@@ -16,7 +16,7 @@ from auditor.detectors.exclusivity import Measured, against_others, best_of_each
 from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import Probe, fit_matrix, is_grey, search
 from auditor.detectors.salient import FEATURES, FLOOR, SIDE, Salient, fourier, salient
-from auditor.detectors.shortcut import fitted_rows
+from auditor.detectors.standing import fitted_rows
 from auditor.detectors.template import REACH, background, grow
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
