@@ -19,10 +19,6 @@ white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3 pa
 25,000: 82 % found at 0.5, 91 % below, for 4 clean samples. With few photos the rest is wide; the
 second condition then holds the cut at 0.5 and spares 92 clean samples of 1,900."""
 
-ENOUGH = 25
-"""Members from which a group counts in full: fewer predict one another by accident (two natural
-images reach a contrast of 6) and would hide a larger group of the same class."""
-
 MAX_SCORES = 1 << 24
 """Predictions held at once (64 MB): with many classes the groups are scored in several passes."""
 
@@ -49,11 +45,8 @@ class Measured:
 
     @property
     def merit(self) -> float:
-        """Which group of a class is reported: contrast, less where it is small, fades or leaks."""
-        small = min(1.0, self.group.size / ENOUGH)
-        fading = max(1.0, self.group.shoulder / 0.2)
-        leaking = max(1.0, self.excess / 0.03)
-        return self.group.contrast * small / fading / leaking
+        """Which group of a class is reported: the clearest, less where other classes show it too."""
+        return self.group.clarity / max(1.0, self.excess / 0.03)
 
     def scores(self, places: np.ndarray) -> np.ndarray:
         """Positions stretched to 0 … 1 so that the reported cut lies at 0.5 whatever it is."""

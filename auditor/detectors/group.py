@@ -12,6 +12,13 @@ CUT = 0.5
 TINY = 1e-9
 """Keeps ratios finite where a group or its rest is constant."""
 
+ENOUGH = 25
+"""Members from which a group counts in full: fewer predict one another by accident (two natural
+images reach a contrast of 6) and would hide a larger group of the same class."""
+
+FADING = 0.2
+"""Shoulder from which a group fades out as natural ones do."""
+
 GAP_QUANTILES = (0.05, 0.995)
 """The gap lies between the group's 5 % and the rest's 99.5 % quantile: robust to a few strays."""
 
@@ -68,6 +75,11 @@ class Group:
         inside = float(self.predictions[self.members].std())
         outside = float(self.predictions[~self.members].std())
         return (self.strength - self.rest) / max(inside + outside, TINY)
+
+    @property
+    def clarity(self) -> float:
+        """Contrast, less where the group is small or fades out into its class."""
+        return self.contrast * min(1.0, self.size / ENOUGH) / max(1.0, self.shoulder / FADING)
 
     @property
     def shoulder(self) -> float:

@@ -118,7 +118,7 @@ def search(
             Group(label, view, chosen, members, predictions, np.empty(0))
             for members, predictions in zip(found.members.T, found.predictions.T, strict=True)
         )
-    groups = sorted(groups, key=lambda group: -group.contrast)[:KEPT]
+    groups = sorted(groups, key=lambda group: -group.clarity)[:KEPT]
     if len(chosen) < len(rows):
         return [_extend(probe, group, rows) for group in groups]
     return [
