@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def merit(self) -> float:
-        """Which group of a class is reported: the clearest, less where other classes show it too."""
+        """Which group of a class is reported: the clearest, less where others show it too."""
         return self.group.clarity / max(1.0, self.excess / 0.03)
 
     def scores(self, places: np.ndarray) -> np.ndarray:
