@@ -33,6 +33,10 @@ MAX_CLASS_ROWS = 8192
 KEPT = 4
 """Groups of a class that are measured against the whole dataset; the best is reported."""
 
+MAX_SHARE = 0.9
+"""Largest share of its class that a group may be: poison of a tenth of a dataset of ten classes is
+half of its target class, of a fifth two thirds. Someone must be left to stand apart from."""
+
 EXTRA_ROUNDS = 3
 """Self-training steps over all rows of a class larger than ``MAX_CLASS_ROWS``."""
 
@@ -123,10 +127,10 @@ def search(
 
 
 def _distinct(groups: Iterable[Group]) -> list[Group]:
-    """Groups that are a minority of at least two, each membership once."""
+    """Groups of at least two that leave a rest, each membership once."""
     seen: dict[bytes, Group] = {}
     for group in groups:
-        if 2 <= group.size <= len(group.rows) / 2:
+        if 2 <= group.size <= len(group.rows) * MAX_SHARE:
             seen.setdefault(group.members.tobytes(), group)
     return list(seen.values())
 
@@ -147,7 +151,7 @@ def _extend(probe: Probe, group: Group, rows: np.ndarray) -> Group:
         leverage = probe.leverage[group.view, rows]
         predictions = leave_one_out(fitted, members.astype(np.float32), leverage)
         kept = settle(predictions[:, None], members[:, None], CUT)[:, 0]
-        if step == EXTRA_ROUNDS or not 2 <= kept.sum() <= len(rows) / 2:
+        if step == EXTRA_ROUNDS or not 2 <= kept.sum() <= len(rows) * MAX_SHARE:
             break
         members = kept
     return Group(group.label, group.view, rows, members, predictions, weights)

@@ -35,6 +35,7 @@ CLASS_SCHEMA = {
     "shortcut_gap": pl.Float64,
     "shortcut_shoulder": pl.Float64,
     "shortcut_excess": pl.Float64,
+    "shortcut_edge": pl.Float64,
     "shortcut_strength": pl.Float64,
     "shortcut_view": pl.String,
 }
@@ -43,6 +44,7 @@ DATASET_SCHEMA = {
     for name, kind in CLASS_SCHEMA.items()
     if name != "label"
 } | {"shortcut_any_disputed": pl.Float64}
+CLASS_SCHEMA |= {"shortcut_disputed": pl.Float64, "shortcut_disputed_rest": pl.Float64}
 
 
 def measure(material: Material) -> Evidence:
@@ -68,7 +70,10 @@ def measure(material: Material) -> Evidence:
     return {
         "sample": _samples(material, best, disputed, spread),
         "class": pl.DataFrame(
-            [{"label": one.group.label} | _figures(one, names) for one in best],
+            [
+                {"label": one.group.label} | _figures(one, names) | _disputes(one, disputed)
+                for one in best
+            ],
             schema=CLASS_SCHEMA,
         ),
         "dataset": _dataset(spread, names),
@@ -142,8 +147,24 @@ def _figures(one: Measured, views: Sequence[str]) -> dict[str, float | int | str
         "shortcut_gap": one.group.gap,
         "shortcut_shoulder": one.group.shoulder,
         "shortcut_excess": one.excess,
+        "shortcut_edge": one.edge,
         "shortcut_strength": one.group.strength,
         "shortcut_view": views[one.group.view],
+    }
+
+
+def _disputes(one: Measured, disputed: np.ndarray | None) -> dict[str, float | None]:
+    """How often content disputes the labels of the members, and of the rest of their class.
+
+    A group of wrongly labelled samples that look alike is disputed too, but recurs in the class it
+    belongs to; a group that is disputed and exclusive owes its label to the pattern.
+    """
+    if disputed is None:
+        return {"shortcut_disputed": None, "shortcut_disputed_rest": None}
+    rows, members = one.group.rows, one.group.members
+    return {
+        "shortcut_disputed": float((disputed[rows[members]] == 1).mean()),
+        "shortcut_disputed_rest": float((disputed[rows[~members]] == 1).mean()),
     }
 
 
