@@ -1,7 +1,7 @@
 """What the moving-trigger probe measures on clean, mislabelled and poisoned data: its gate's base.
 
     python benchmarks/moving_gate.py --cifar10 train.parquet --fashion train.parquet \
-        --imagenette train/ [--split tune] [--split report]
+        --imagenette train/ [--split tune|report]
 
 Draws samples, poisons them in memory at 32×32 (``auditor.attacks``), encodes every image of a
 poisoned draw again as JPEG at quality 75 (grey ones as PNG, as their source is), and runs the
@@ -37,16 +37,12 @@ OUT = Path(__file__).with_name("moving-gate.csv")
 SIDE = 32
 RULES = ("BKD010", "BKD011")
 
-TUNE = {
-    "cifar10": ((0, 1), (2000, 5000, 10000)),
-    "fashion": ((0, 1), (2000, 5000, 10000)),
-    "imagenette": ((0, 1), (1200, 2000)),
-}
-REPORT = {
-    "cifar10": ((2, 3, 4), (2000, 4000, 8000, 20000)),
-    "fashion": ((2, 3, 4), (2000, 4000, 8000, 20000)),
-    "imagenette": ((2, 3, 4), (1200, 1600, 2000)),
-}
+SEEDS = {"tune": (0, 1), "report": (2, 3, 4)}
+SIZES = {"cifar10": (2000, 5000, 10000), "fashion": (2000, 5000, 10000), "imagenette": (1200, 2000)}
+LARGE = 20000
+"""Clean, once a split, of the datasets that have as many."""
+
+NULLS = (("clean", 0.0), ("flip", 0.1), ("pair", 0.02))
 ATTACKS = (
     ("trojan_moving", {}, (0.003, 0.01)),
     ("badnets", {"position": "random"}, (0.003, 0.01)),
@@ -75,20 +71,24 @@ class Case:
 
 
 def cases(split: str) -> list[Case]:
-    """The draws of a split, clean and mislabelled ones first."""
+    """The draws of a split: per dataset and seed the clean and mislabelled ones, then attacks."""
     made = []
-    for dataset, (seeds, sizes) in (TUNE if split == "tune" else REPORT).items():
-        for seed in seeds:
+    for dataset, sizes in SIZES.items():
+        for seed in SEEDS[split]:
             target = (3 * seed + len(dataset)) % 10
-            for size in sizes:
-                nulls = [("clean", 0.0), ("flip", 0.1), ("pair", 0.02)]
-                for attack, rate in nulls if size < 20000 else nulls[:2]:
-                    made.append(Case(split, dataset, size, attack, {}, rate, target, seed))
-            size = min(sizes[-1], 10000)
-            for attack, params, rates in ATTACKS:
-                for rate in rates:
-                    if rate * size >= LEAST:
-                        made.append(Case(split, dataset, size, attack, params, rate, target, seed))
+            plain = [(n, name, {}, rate) for n in sizes for name, rate in NULLS]
+            if dataset != "imagenette" and seed == SEEDS[split][0]:
+                plain.append((LARGE, "clean", {}, 0.0))
+            stamped = [
+                (sizes[-1], name, params, rate)
+                for name, params, rates in ATTACKS
+                for rate in rates
+                if rate * sizes[-1] >= LEAST and seed in SEEDS[split][:2]
+            ]
+            made += [
+                Case(split, dataset, n, name, params, rate, target, seed)
+                for n, name, params, rate in plain + stamped
+            ]
     return made
 
 
@@ -200,19 +200,21 @@ def measure(case: Case, folder: Path) -> Mapping[str, object]:
 def main() -> None:
     """Measure every case of the splits asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in REPORT:
+    for name in SIZES:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--split", action="append", choices=("tune", "report"))
+    parser.add_argument("--out", type=Path, default=OUT)
     asked = vars(parser.parse_args())
     rows: list[Mapping[str, object]] = []
     for split in asked["split"] or ["tune", "report"]:
         for case in cases(split):
-            if asked[case.dataset] is not None:
-                rows.append(measure(case, asked[case.dataset]))
-                with OUT.open("w", newline="") as file:
-                    table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-                    table.writeheader()
-                    table.writerows(rows)
+            if asked[case.dataset] is None:
+                continue
+            rows.append(measure(case, asked[case.dataset]))
+            with asked["out"].open("w", newline="") as file:
+                table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+                table.writeheader()
+                table.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import scipy.fft
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from auditor.detectors.group import CUT, TINY, Group
+from auditor.detectors.probe import MAX_SHARE
 from auditor.detectors.salient import FLOOR, tiles
 
 REACH = 5
@@ -52,8 +53,8 @@ def background(images: np.ndarray, index: np.ndarray) -> Background:
     colour = np.zeros(channels)
     products, n = np.zeros((side * side * channels,) * 2), 0
     for start in range(0, len(index), 4096):
-        colour += images[index[start : start + 4096]].mean(axis=(1, 2)).sum(axis=0)
-    mean = (colour / len(index)).astype(np.float32)
+        colour += images[index[start : start + 4096]].sum(axis=(0, 1, 2), dtype=np.int64)
+    mean = (colour / (len(index) * images.shape[1] * images.shape[2])).astype(np.float32)
     for rows in tiles(images, index, side):
         rows -= np.tile(mean, side * side)
         products += rows.T @ rows
@@ -95,13 +96,14 @@ def respond(
         block = images[rows[start : start + STEP]] - mean
         padded = np.pad(block, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
         spectrum = scipy.fft.rfft2(padded, size, axes=(1, 2))
-        response = scipy.fft.irfft2((spectrum * kernel).sum(axis=3), size, axes=(1, 2))
+        # Over few channels einsum is three times as fast as a product and a sum.
+        response = scipy.fft.irfft2(np.einsum("bijc,ijc->bij", spectrum, kernel), size)
         inner = response[:, :height, :width][:, box[0], box[1]]
         flat = inner.reshape(len(block), -1)
         where = flat.argmax(axis=1)
         best[start : start + STEP] = flat[np.arange(len(block)), where]
         place[start : start + STEP] = np.stack(np.divmod(where, inner.shape[2]), axis=1)
-    return best, place + [box[0].start or 0, box[1].start or 0]
+    return best, place + np.array([box[0].start or 0, box[1].start or 0])
 
 
 def box_of(centres: np.ndarray) -> tuple[slice, slice]:
@@ -159,7 +161,7 @@ def grow(
         scores[members] = alone
         inside, outside = scores[members].mean(), scores[~members].mean()
         kept = scores > outside + CUT * (inside - outside)
-        if inside <= outside or not 2 <= kept.sum() <= len(kept) / 2:
+        if inside <= outside or not 2 <= kept.sum() <= len(kept) * MAX_SHARE:
             return None
         if step < ROUNDS - 1:
             at = np.where(kept[:, None], places, at)
