@@ -1,7 +1,7 @@
 """What the moving-trigger probe measures on clean, mislabelled and poisoned data: its gate's base.
 
     python benchmarks/moving_gate.py --cifar10 train.parquet --fashion train.parquet \
-        --imagenette train/ [--split tune|report]
+        --imagenette train/ [--split tune|report|later]
 
 Draws samples, poisons them in memory at 32×32 (``auditor.attacks``), encodes every image of a
 poisoned draw again as JPEG at quality 75 (grey ones as PNG, as their source is), and runs the
@@ -37,10 +37,14 @@ OUT = Path(__file__).with_name("moving-gate.csv")
 SIDE = 32
 RULES = ("BKD010", "BKD011")
 
-SEEDS = {"tune": (0, 1), "report": (2, 3, 4)}
+SEEDS = {"tune": (0, 1), "report": (2, 3, 4), "later": (5, 6)}
+"""``later`` was drawn after the likely rule's bounds were tightened on ``report``."""
+
 SIZES = {"cifar10": (2000, 5000, 10000), "fashion": (2000, 5000, 10000), "imagenette": (1200, 2000)}
 LARGE = 20000
 """Clean, once a split, of the datasets that have as many."""
+
+WHOLE = 60000
 
 NULLS = (("clean", 0.0), ("flip", 0.1), ("pair", 0.02))
 ATTACKS = (
@@ -74,7 +78,7 @@ def cases(split: str) -> list[Case]:
     """The draws of a split: per dataset and seed the clean and mislabelled ones, then attacks."""
     made = []
     for dataset, sizes in SIZES.items():
-        for seed in SEEDS[split]:
+        for seed in SEEDS[split] if split != "later" else ():
             target = (3 * seed + len(dataset)) % 10
             plain = [(n, name, {}, rate) for n in sizes for name, rate in NULLS]
             if dataset != "imagenette" and seed == SEEDS[split][0]:
@@ -89,6 +93,19 @@ def cases(split: str) -> list[Case]:
                 Case(split, dataset, n, name, params, rate, target, seed)
                 for n, name, params, rate in plain + stamped
             ]
+    return made + (later() if split == "later" else [])
+
+
+def later() -> list[Case]:
+    """Large clean draws, whole datasets, and the attack that the likely rule is for."""
+    white = {"pattern": "white"}
+    made = []
+    for dataset, sizes in SIZES.items():
+        for seed in SEEDS["later"]:
+            target = (3 * seed + len(dataset)) % 10
+            made.append(Case("later", dataset, sizes[-1], "badnets", white, 0.03, target, seed))
+            large = (LARGE, WHOLE)[: 1 if dataset == "imagenette" or seed > 5 else 2]
+            made += [Case("later", dataset, n, "clean", {}, 0.0, target, seed) for n in large]
     return made
 
 
@@ -202,11 +219,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in SIZES:
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--split", action="append", choices=("tune", "report"))
+    parser.add_argument("--split", action="append", choices=tuple(SEEDS))
     parser.add_argument("--out", type=Path, default=OUT)
     asked = vars(parser.parse_args())
     rows: list[Mapping[str, object]] = []
-    for split in asked["split"] or ["tune", "report"]:
+    for split in asked["split"] or SEEDS:
         for case in cases(split):
             if asked[case.dataset] is None:
                 continue
