@@ -17,10 +17,17 @@ import scipy.fft
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from auditor.detectors.group import CUT, TINY, Group
+from auditor.detectors.probe import MAX_SHARE
 from auditor.detectors.salient import FLOOR, tiles
 
 REACH = 5
 """Pixels around the salient window's middle: 11×11 holds most of an 8×8 trigger at any offset."""
+
+EVERYWHERE = (slice(None), slice(None))
+
+FIXED_SPAN = 4.0
+"""Pixels: centres of a trigger that keeps its place differ by which part of it was the salient one.
+"""
 
 ROUNDS = 3
 STEP = 256
@@ -46,8 +53,8 @@ def background(images: np.ndarray, index: np.ndarray) -> Background:
     colour = np.zeros(channels)
     products, n = np.zeros((side * side * channels,) * 2), 0
     for start in range(0, len(index), 4096):
-        colour += images[index[start : start + 4096]].mean(axis=(1, 2)).sum(axis=0)
-    mean = (colour / len(index)).astype(np.float32)
+        colour += images[index[start : start + 4096]].sum(axis=(0, 1, 2), dtype=np.int64)
+    mean = (colour / (len(index) * images.shape[1] * images.shape[2])).astype(np.float32)
     for rows in tiles(images, index, side):
         rows -= np.tile(mean, side * side)
         products += rows.T @ rows
@@ -69,11 +76,16 @@ def crops(images: np.ndarray, mean: np.ndarray, centres: np.ndarray) -> np.ndarr
 
 
 def respond(
-    images: np.ndarray, rows: np.ndarray, mean: np.ndarray, template: np.ndarray
+    images: np.ndarray,
+    rows: np.ndarray,
+    mean: np.ndarray,
+    template: np.ndarray,
+    box: tuple[slice, slice] = EVERYWHERE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Largest response (len(rows),) and its centre (len(rows), 2) of a filter (side, side, C).
 
-    Outside the image is mean colour. Circular correlation by FFT, wide enough to wrap nowhere.
+    ``box``: the centres that are looked at. Outside the image is mean colour. Circular correlation
+    by FFT, wide enough to wrap nowhere.
     """
     height, width = images.shape[1:3]
     size = [scipy.fft.next_fast_len(n + 2 * REACH, real=True) for n in (height, width)]
@@ -84,12 +96,23 @@ def respond(
         block = images[rows[start : start + STEP]] - mean
         padded = np.pad(block, ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0)))
         spectrum = scipy.fft.rfft2(padded, size, axes=(1, 2))
-        response = scipy.fft.irfft2((spectrum * kernel).sum(axis=3), size, axes=(1, 2))
-        flat = response[:, :height, :width].reshape(len(block), -1)
+        # Over few channels einsum is three times as fast as a product and a sum.
+        response = scipy.fft.irfft2(np.einsum("bijc,ijc->bij", spectrum, kernel), size)
+        inner = response[:, :height, :width][:, box[0], box[1]]
+        flat = inner.reshape(len(block), -1)
         where = flat.argmax(axis=1)
         best[start : start + STEP] = flat[np.arange(len(block)), where]
-        place[start : start + STEP] = np.stack(np.divmod(where, width), axis=1)
-    return best, place
+        place[start : start + STEP] = np.stack(np.divmod(where, inner.shape[2]), axis=1)
+    return best, place + np.array([box[0].start or 0, box[1].start or 0])
+
+
+def box_of(centres: np.ndarray) -> tuple[slice, slice]:
+    """The centres (n, 2) and a pixel around where nine in ten lie close together, else all."""
+    low, high = np.quantile(centres, [0.05, 0.95], axis=0)
+    if (high - low).max() > FIXED_SPAN:
+        return EVERYWHERE
+    first, last = np.maximum(np.floor(low).astype(int) - 1, 0), np.ceil(high).astype(int) + 2
+    return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
 
 
 def design(members: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,16 +156,17 @@ def grow(
         crop = crops(images[rows], behind.mean, at[members])
         weights, alone = design(crop, behind.factor)
         kernel = weights.reshape(side, side, -1)
-        scores, places = respond(images, group.rows, behind.mean, kernel)
+        box = box_of(at[members])
+        scores, places = respond(images, group.rows, behind.mean, kernel, box)
         scores[members] = alone
         inside, outside = scores[members].mean(), scores[~members].mean()
         kept = scores > outside + CUT * (inside - outside)
-        if inside <= outside or not 2 <= kept.sum() <= len(kept) / 2:
+        if inside <= outside or not 2 <= kept.sum() <= len(kept) * MAX_SHARE:
             return None
         if step < ROUNDS - 1:
-            at = np.where((kept & ~members)[:, None], places, at)
+            at = np.where(kept[:, None], places, at)
             members = kept
     grown = Group(group.label, group.view, group.rows, members, scores, group.weights)
-    everywhere, _ = respond(images, np.arange(len(images)), behind.mean, kernel)
+    everywhere, _ = respond(images, np.arange(len(images)), behind.mean, kernel, box)
     everywhere[group.rows] = scores
     return grown, everywhere

@@ -30,6 +30,9 @@ PREFIX = "texture"
 STRENGTH = 1e-3
 """λ of the view, as for pooled pixels: it has fewer columns than any dataset has samples."""
 
+LEAST_DEVIATION = 1e-4
+"""Columns that vary less carry rounding alone (chroma of grey images) and stay at the middle."""
+
 STEPS = 24
 """Steps of a standard deviation: ±5 of them fill eight bits, and a rarer value says no more."""
 
@@ -46,7 +49,8 @@ def quantise(features: np.ndarray) -> np.ndarray:
     """
     some = np.asarray(features[:: -(-len(features) // SPREAD_ROWS)], np.float32)
     middle = np.median(some, axis=0)
-    scale = STEPS / np.maximum(some.std(axis=0), 1e-9)
+    deviation = some.std(axis=0)
+    scale = np.where(deviation > LEAST_DEVIATION, STEPS / np.maximum(deviation, LEAST_DEVIATION), 0)
     coded = np.empty(features.shape, np.uint8)
     for start in range(0, len(features), BLOCK):
         part = (features[start : start + BLOCK] - middle) * scale

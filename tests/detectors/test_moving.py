@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from material import material as bare
 
+from auditor.attacks.folder_copy import open_folder
+from auditor.attacks.rewriting import thumbnails
 from auditor.detectors import salient as windows
 from auditor.detectors import template
 from auditor.detectors.group import Group
@@ -18,6 +22,8 @@ from auditor.detectors.moving import MOVING
 from auditor.interfaces import Evidence, InapplicableError, Material
 from auditor.ruleset import load_rules
 
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / os.environ.get("AUDITOR_TEST_DATA", "../shared/data")
 CLASSES = 4
 RULE = next(rule for rule in load_rules() if rule.id == "BKD010")
 
@@ -254,3 +260,50 @@ def test_a_part_of_a_square_leads_to_all_its_images() -> None:
     grown, everywhere = result
     np.testing.assert_array_equal(grown.members, poisoned[rows])
     assert everywhere[labels != 1].max() < 0.5
+
+
+def test_a_second_trigger_of_the_same_class_is_found_too() -> None:
+    images, labels, first = stamp(*natural(1500, 11), 40, 1, 3)
+    images, labels = images.copy(), labels.copy()
+    rows = np.random.default_rng(4).choice(np.flatnonzero(labels != 1), 30, replace=False)
+    square = np.random.default_rng(6).choice([0, 255], (5, 5, 3))
+    for row in rows:
+        i, j = np.random.default_rng(row).integers(0, 28, 2)
+        images[row, i : i + 5, j : j + 5] = square
+    labels[rows] = 1
+    evidence = MOVING.run(material(images, labels))
+    assert fired(evidence) == [1]
+    found = members(evidence) & (labels == 1)
+    assert found[first].mean() >= 0.95
+    assert found[rows].mean() >= 0.95
+    assert found.sum() <= 72
+
+
+def test_a_place_is_kept_only_by_a_group_that_has_one() -> None:
+    rng = np.random.default_rng(0)
+    fixed = np.array([28, 3]) + rng.integers(-1, 2, (40, 2))
+    fixed[0] = [5, 20]
+    assert template.box_of(fixed) == (slice(26, 31), slice(1, 6))
+    assert template.box_of(rng.integers(1, 31, (40, 2))) == template.EVERYWHERE
+    images, _ = natural(5, 12, 16)
+    back = behind(images)
+    side = 2 * template.REACH + 1
+    kernel = rng.normal(size=(side, side, 3)).astype(np.float32)
+    inside = (slice(2, 5), slice(9, 12))
+    _, place = template.respond(images, np.arange(5), back.mean, kernel, inside)
+    assert ((place >= [2, 9]) & (place < [5, 12])).all()
+
+
+@pytest.mark.data
+def test_clean_photos_are_silent_and_a_moving_square_in_them_is_found() -> None:
+    folder = DATA / "imagenette" / "train"
+    if not folder.is_dir():
+        pytest.skip(f"no evaluation data at {folder}; set AUDITOR_TEST_DATA")
+    layout = open_folder(folder)
+    rows = np.sort(np.random.default_rng(7).choice(len(layout.labels), 1500, replace=False))
+    images, labels = thumbnails(layout, rows, 32, 1), layout.labels[rows]
+    assert fired(MOVING.run(material(images, labels, n_classes=10))) == []
+    images, labels, poisoned = stamp(images, labels, 30, 6, 6)
+    evidence = MOVING.run(material(images, labels, n_classes=10))
+    assert fired(evidence) == [6]
+    assert members(evidence)[poisoned].mean() >= 0.95
