@@ -213,16 +213,16 @@ def compare_set(
     part = cut(place.dataset, case.size, case.seed, scratch, place.columns)
     result = poison(poison_plan(case, part, scratch, place))
     cache = place.cache(case, scratch)
-    trained = "kept" if cache.exists() else "made"
+    trained = ", earlier scan kept" if cache.exists() else ""
     shop.run("run_scan.py", result.out, cache, folder)
     truth = in_row_order(pl.read_parquet(folder / "keys.parquet"), pl.read_parquet(result.truth))
     about = {"set": f"{case.attack} {case.rate:g}", "seed": case.seed}
     sizes = {"n_samples": len(truth), "n_poisoned": int(truth.sum())}
     whole = shop.line(Method("auditor", "whole scan"), folder / "auditor-scan", truth)
     backdoor = np.load(folder / "backdoor.npy", allow_pickle=False)
-    yield {**about, **sizes, "features": f"images (training {trained})", **whole}
+    yield {**about, **sizes, "features": f"images{trained}", **whole}
     flags = rates(backdoor, truth)
-    yield {**about, **sizes, "features": f"images (training {trained})", **whole, **flags,
+    yield {**about, **sizes, "features": f"images{trained}", **whole, **flags,
            "method": "whole scan, backdoor rules"}  # fmt: skip
     width = np.load(folder / "penultimate.npy", mmap_mode="r").shape[1]
     for method in (*OWN_METHODS, *ART_METHODS, *CLEANLAB_METHODS):

@@ -47,7 +47,7 @@ def squared_projection(
         direction = vectors[:, -1].astype(np.float32)
     else:
         # S·RᵀR·S instead of the whitened rows' own product: D³ and not n·D², and n is larger.
-        values, vectors = leading(root.astype(np.float64) @ gram @ root.astype(np.float64), 2)
+        values, vectors = leading((root @ gram.astype(np.float32) @ root).astype(np.float64), 2)
         direction = root @ vectors[:, -1].astype(np.float32)
     projection = rows @ direction
     squared = projection.astype(np.float64) ** 2

@@ -32,7 +32,11 @@ SHRINKAGE = 1e-2
 
 DENSE_WIDTH = 128
 """Up to this width all eigenvectors cost no more than Lanczos iterations for the leading ones
-(measured: 0.5 ms each at 128; 8 ms against 1 at 512)."""
+(measured at 512: 8 ms against 4)."""
+
+TOLERANCE = 1e-6
+"""Of Lanczos iterations, relative to the eigenvalue. Measured on whitened activations whose first
+two eigenvalues differ by 0.8 %: the direction is right to 3e-8, in half the time of 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,12 @@ def leading(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         (c,) values ascending and (D, c) vectors, c = min(count, D). By Lanczos iterations (ARPACK)
-        to machine precision from a fixed start, or all at once where D is small or they fail.
+        from a fixed start, or all at once where D is small or they fail.
     """
     width = len(gram)
     if width > max(DENSE_WIDTH, 2 * count) and np.trace(gram) > 0:
         try:
-            values, vectors = eigsh(gram, count, v0=np.ones(width), maxiter=10 * width)
+            values, vectors = eigsh(gram, count, v0=np.ones(width), tol=TOLERANCE)
             order = np.argsort(values)
             return values[order], vectors[:, order]
         except ArpackError:

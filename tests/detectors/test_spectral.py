@@ -87,9 +87,9 @@ def test_leading_matches_the_full_decomposition(seed: int, width: int, count: in
     gram = rows.T @ rows
     every, _ = np.linalg.eigh(gram)
     values, vectors = leading(gram, count)
-    assert values == pytest.approx(every[-count:], rel=1e-9)
+    assert values == pytest.approx(every[-count:], rel=1e-6)
     residual = gram @ vectors - vectors * values
-    assert np.abs(residual).max() <= 1e-8 * every[-1]
+    assert np.abs(residual).max() <= 1e-5 * every[-1]
 
 
 @pytest.mark.parametrize("gram", [np.zeros((200, 200)), np.eye(200), np.diag([1.0] + [0.0] * 199)])
