@@ -96,7 +96,8 @@ def read_block(features: np.ndarray, block: Block) -> np.ndarray:
 
 def second_moment(rows: np.ndarray) -> np.ndarray:
     """(n, D) float32 rows → (D, D) float64 RᵀR, summed in float32."""
-    return (rows.T @ rows).astype(np.float64)
+    moment: np.ndarray = (rows.T @ rows).astype(np.float64)
+    return moment
 
 
 def leading(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
