@@ -216,7 +216,7 @@ def compare_set(
     part = cut(place.dataset, case.size, case.seed, scratch, place.columns)
     result = poison(poison_plan(case, part, scratch, place))
     cache = place.cache(case, scratch)
-    trained = ", earlier scan kept" if cache.exists() else ""
+    trained = ", networks kept" if cache.exists() else ""
     shop.run("run_scan.py", result.out, cache, folder)
     truth = in_row_order(pl.read_parquet(folder / "keys.parquet"), pl.read_parquet(result.truth))
     about = {"set": f"{case.attack} {case.rate:g}", "seed": case.seed}
@@ -298,7 +298,7 @@ def keep(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
 COLUMNS = (
     "set", "seed", "features", "n_samples", "n_poisoned", "n_features", "tool", "version", "method",
     "told", "tpr", "fpr", "n_flagged", "precision", "f1", "wall_seconds", "cpu_seconds", "repeats",
-    "threads", "before_mib", "peak_mib", "note", "numpy", "scikit-learn", "date", "python",
+    "threads", "before_mib", "peak_mib", "load", "note", "numpy", "scikit-learn", "date", "python",
     "system", "cpu", "n_cpus",
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ Needs numpy alone, so that it works in the peers' environment too.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import time
@@ -47,7 +48,8 @@ def timed(run: Callable[[], np.ndarray], repeats: int) -> tuple[np.ndarray, dict
 
     Returns:
         The flags, and seconds and memory. ``before_mib`` is the peak before the first call: imports
-        and what was loaded.
+        and what was loaded. ``load`` is the machine's at the end: with more than its CPUs, wall
+        seconds say how busy it was, and CPU seconds alone compare.
     """
     before = peak_mib()
     wall, cpu = [], []
@@ -62,6 +64,7 @@ def timed(run: Callable[[], np.ndarray], repeats: int) -> tuple[np.ndarray, dict
         "repeats": repeats,
         "before_mib": round(before),
         "peak_mib": round(peak_mib()),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
