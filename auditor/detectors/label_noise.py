@@ -60,6 +60,10 @@ N_FINE = 800
 N_BINS = 200
 """Log-odds are cut into 800 steps, merged to 200 bins of equal mass (60 cost 0.01–0.02 of F1)."""
 
+BLOCK_CELLS = 65_536
+"""Cells of the (N, K) table worked on at once. All at once took five tables of its size, 2 GB for
+50,000 samples of 1,000 classes; blocks that stay in the processor's cache are faster, too."""
+
 Z_95 = 1.96
 
 
@@ -265,13 +269,17 @@ def noise_share(
     from sklearn.isotonic import isotonic_regression
 
     n = len(labels)
-    odds = np.log((probabilities + TINY) / (probabilities @ pattern + TINY))
+    own, expected = np.empty(n, np.int64), np.zeros(N_FINE)
     low, high = LOG_ODDS
-    fine = ((odds - low) * (N_FINE / (high - low))).astype(np.int64)
-    np.clip(fine, 0, N_FINE - 1, out=fine)
-    own = fine[np.arange(n), labels]
-    weights = pattern[predicted] * rates[:, None]
-    expected = np.bincount(fine.ravel(), weights.ravel(), N_FINE)
+    step = max(1, BLOCK_CELLS // len(pattern))
+    for start in range(0, n, step):
+        part = slice(start, min(start + step, n))
+        odds = np.log((probabilities[part] + TINY) / (probabilities[part] @ pattern + TINY))
+        fine = ((odds - low) * (N_FINE / (high - low))).astype(np.int64)
+        np.clip(fine, 0, N_FINE - 1, out=fine)
+        own[part] = fine[np.arange(len(fine)), labels[part]]
+        weights = pattern[predicted[part]] * rates[part, None]
+        expected += np.bincount(fine.ravel(), weights.ravel(), N_FINE)
     seen = np.bincount(own, minlength=N_FINE).astype(np.float64)
     mass = np.cumsum(seen + expected)
     edges = np.searchsorted(mass, np.linspace(0, mass[-1], N_BINS + 1)[1:-1])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from scipy.linalg import eigh
 
 from auditor.detectors.subpopulation import (
     MIN_BLOCK,
@@ -19,28 +18,38 @@ from auditor.detectors.subpopulation import (
     best_split,
     class_blocks,
     class_table,
+    leading,
     nullable,
     read_block,
+    second_moment,
     whitener,
 )
 from auditor.interfaces import Detector, Evidence, Material
 
 
-def squared_projection(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Project centred rows on their top right-singular vector.
+def squared_projection(
+    rows: np.ndarray, gram: np.ndarray, root: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Project centred rows, whitened first if a whitener is given, on their top singular vector.
 
     Args:
         rows: (n, D) float32, centred.
+        gram: (D, D) float64, rowsᵀ·rows.
+        root: (D, D) float32, symmetric, by which the rows are multiplied first.
 
     Returns:
         (n,) projections, (n,) squared projections over their mean, and the ratio of the first to
         the second eigenvalue of the covariance. Source: Tran et al. 2018, Spectral Signatures in
         Backdoor Attacks, Algorithm 1; deviation: scores are divided by their mean.
     """
-    width = rows.shape[1]
-    gram = (rows.T @ rows).astype(np.float64)
-    values, vectors = eigh(gram, subset_by_index=[max(width - 2, 0), width - 1])
-    projection = rows @ vectors[:, -1].astype(np.float32)
+    if root is None:
+        values, vectors = leading(gram, 2)
+        direction = vectors[:, -1].astype(np.float32)
+    else:
+        # S·RᵀR·S instead of the whitened rows' own product: D³ and not n·D², and n is larger.
+        values, vectors = leading((root @ gram.astype(np.float32) @ root).astype(np.float64), 2)
+        direction = root @ vectors[:, -1].astype(np.float32)
+    projection = rows @ direction
     squared = projection.astype(np.float64) ** 2
     return (
         projection,
@@ -62,8 +71,9 @@ def measure(material: Material) -> Evidence:
     }
     for done, block in enumerate(blocks):
         rows = read_block(features, block)
-        plain[block.index] = squared_projection(rows)[1]
-        projection, score[block.index], gap = squared_projection(rows @ roots[block.fold])
+        gram = second_moment(rows)
+        plain[block.index] = squared_projection(rows, gram)[1]
+        projection, score[block.index], gap = squared_projection(rows, gram, roots[block.fold])
         split = best_split(projection)
         minority[block.index] = split.minor
         found.setdefault(block.label, []).append(
@@ -87,7 +97,7 @@ def measure(material: Material) -> Evidence:
 
 SPECTRAL = Detector(
     id="spectral",
-    version="1",
+    version="2",
     title="Spectral signatures: a second population along one direction of a class",
     needs=frozenset({"penultimate", "probabilities", "fold", "labels"}),
     params={"min_block": MIN_BLOCK, "min_minor": MIN_MINOR, "shrinkage": SHRINKAGE},

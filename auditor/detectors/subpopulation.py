@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.linalg import eigh
+from scipy.sparse.linalg import ArpackError, eigsh
 
 from auditor.interfaces import InapplicableError, Material
 
@@ -27,6 +29,14 @@ MIN_MINOR = 15
 
 SHRINKAGE = 1e-2
 """Share of the mean variance added to each: dead units would blow up under whitening."""
+
+DENSE_WIDTH = 128
+"""Up to this width all eigenvectors cost no more than Lanczos iterations for the leading ones
+(measured at 512: 8 ms against 4)."""
+
+TOLERANCE = 1e-6
+"""Of Lanczos iterations, relative to the eigenvalue. Measured on whitened activations whose first
+two eigenvalues differ by 0.8 %: the direction is right to 3e-8, in half the time of 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +71,15 @@ def class_blocks(material: Material) -> list[Block]:
     """
     fold = np.asarray(material.views["fold"])
     agreed = np.asarray(material.views["probabilities"]).argmax(axis=1) == material.labels
-    blocks = []
-    for number in np.unique(fold):
-        for label in range(material.n_classes):
-            index = np.flatnonzero(agreed & (fold == number) & (material.labels == label))
-            if index.size >= MIN_BLOCK:
-                blocks.append(Block(label, int(number), index))
+    rows = np.flatnonzero(agreed)
+    rows = rows[np.lexsort((material.labels[rows], fold[rows]))]
+    place = fold[rows].astype(np.int64) * material.n_classes + material.labels[rows]
+    cuts = np.flatnonzero(np.diff(place)) + 1
+    blocks = [
+        Block(int(material.labels[index[0]]), int(fold[index[0]]), index)
+        for index in np.split(rows, cuts)
+        if index.size >= MIN_BLOCK
+    ]
     if not blocks:
         raise InapplicableError(
             f"needs a class with {MIN_BLOCK} samples in each half of the data, none has"
@@ -81,6 +94,35 @@ def read_block(features: np.ndarray, block: Block) -> np.ndarray:
     return rows
 
 
+def second_moment(rows: np.ndarray) -> np.ndarray:
+    """(n, D) float32 rows → (D, D) float64 RᵀR, summed in float32."""
+    moment: np.ndarray = (rows.T @ rows).astype(np.float64)
+    return moment
+
+
+def leading(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues of a symmetric matrix and their vectors.
+
+    Args:
+        gram: (D, D) float64, no negative eigenvalues.
+        count: how many; all where D is less.
+
+    Returns:
+        (c,) values ascending and (D, c) vectors, c = min(count, D). By Lanczos iterations (ARPACK)
+        from a fixed start, or all at once where D is small or they fail.
+    """
+    width = len(gram)
+    if width > max(DENSE_WIDTH, 2 * count) and np.trace(gram) > 0:
+        try:
+            values, vectors = eigsh(gram, count, v0=np.ones(width), tol=TOLERANCE)
+            order = np.argsort(values)
+            return values[order], vectors[:, order]
+        except ArpackError:
+            pass  # not converged, or the start is in the null space: the dense solver has neither
+    values, vectors = eigh(gram, subset_by_index=[max(width - count, 0), width - 1])
+    return values, vectors
+
+
 def whitener(features: np.ndarray, blocks: list[Block]) -> np.ndarray:
     """(D, D) float32 matrix S with S·S = (pooled within-class covariance)⁻¹, shrunk.
 
@@ -92,7 +134,7 @@ def whitener(features: np.ndarray, blocks: list[Block]) -> np.ndarray:
     n = 0
     for block in blocks:
         rows = read_block(features, block)
-        total += rows.T @ rows
+        total += rows.T @ rows  # again later: kept, K of them could outgrow the features
         n += len(rows)
     covariance = total / n
     covariance += SHRINKAGE * max(np.trace(covariance) / width, 1e-12) * np.eye(width)

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from material import activations, material
+from sklearn.metrics import silhouette_score
 
-from auditor.detectors.activation_clustering import cluster, measure, principal_components
+from auditor.detectors.activation_clustering import (
+    cluster,
+    mean_silhouette,
+    measure,
+    principal_components,
+)
 from auditor.tables import check_evidence
 
 
@@ -15,6 +23,17 @@ def test_components_match_the_singular_value_decomposition():
     assert np.sort(np.abs(principal_components(rows, 10)), axis=1) == pytest.approx(
         expected, abs=2e-2
     )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1_000), st.integers(1, 40))
+def test_silhouette_matches_the_definition(seed: int, n_minor: int):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(60, 3)).astype(np.float32)
+    minor = np.zeros(60, bool)
+    minor[rng.choice(60, n_minor, replace=False)] = True
+    assert mean_silhouette(rows, minor) == pytest.approx(silhouette_score(rows, minor), abs=1e-5)
+    assert mean_silhouette(rows, np.zeros(60, bool)) == 0.0
 
 
 def test_two_populations_stand_apart_and_one_does_not():

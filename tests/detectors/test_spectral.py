@@ -1,11 +1,19 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from material import activations, material
 
 from auditor.detectors.spectral import measure, squared_projection
-from auditor.detectors.subpopulation import MIN_MINOR, best_split, class_blocks, whitener
+from auditor.detectors.subpopulation import (
+    MIN_BLOCK,
+    MIN_MINOR,
+    best_split,
+    class_blocks,
+    leading,
+    second_moment,
+    whitener,
+)
 from auditor.interfaces import InapplicableError
 from auditor.tables import check_evidence
 
@@ -21,6 +29,7 @@ def slow_split(values: np.ndarray) -> float:
     return best
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(2 * MIN_MINOR, 120))
 def test_split_matches_the_slow_twin(seed: int, n: int):
     values = np.random.default_rng(seed).gamma(1.0, 1.0, n)
@@ -50,10 +59,66 @@ def test_projection_matches_the_singular_value_decomposition():
     rows = rng.normal(size=(200, 8)).astype(np.float32) * np.arange(1, 9, dtype=np.float32)
     rows -= rows.mean(axis=0)
     _, values, vectors = np.linalg.svd(rows, full_matrices=False)
-    projection, squared, gap = squared_projection(rows)
+    projection, squared, gap = squared_projection(rows, second_moment(rows))
     assert np.abs(projection) == pytest.approx(np.abs(rows @ vectors[0]), rel=1e-3, abs=1e-3)
     assert squared.mean() == pytest.approx(1.0)
     assert gap == pytest.approx((values[0] / values[1]) ** 2, rel=1e-3)
+
+
+def test_whitened_projection_matches_that_of_whitened_rows():
+    rng = np.random.default_rng(1)
+    rows = (rng.normal(size=(400, 12)) * np.arange(1, 13)).astype(np.float32)
+    rows -= rows.mean(axis=0)
+    half = rng.normal(size=(12, 12))
+    root = (half @ half.T / 12 + np.eye(12)).astype(np.float32)
+    slow = rows @ root
+    _, values, vectors = np.linalg.svd(slow, full_matrices=False)
+    projection, squared, gap = squared_projection(rows, second_moment(rows), root)
+    assert np.abs(projection) == pytest.approx(np.abs(slow @ vectors[0]), rel=1e-3, abs=1e-2)
+    assert squared == pytest.approx(projection**2 / np.mean(projection**2), rel=1e-4, abs=1e-6)
+    assert gap == pytest.approx((values[0] / values[1]) ** 2, rel=1e-3)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1_000), st.sampled_from([3, 40, 150]), st.sampled_from([1, 2, 10]))
+def test_leading_matches_the_full_decomposition(seed: int, width: int, count: int):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(300, width)) * rng.gamma(1.0, 1.0, width)
+    gram = rows.T @ rows
+    every, _ = np.linalg.eigh(gram)
+    values, vectors = leading(gram, count)
+    assert values == pytest.approx(every[-count:], rel=1e-6)
+    residual = gram @ vectors - vectors * values
+    assert np.abs(residual).max() <= 1e-5 * every[-1]
+
+
+@pytest.mark.parametrize("gram", [np.zeros((200, 200)), np.eye(200), np.diag([1.0] + [0.0] * 199)])
+def test_leading_of_degenerate_matrices(gram: np.ndarray):
+    values, vectors = leading(gram, 2)
+    assert values[-1] == pytest.approx(gram.max())
+    assert gram @ vectors == pytest.approx(vectors * values, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1_000), st.integers(2, 5))
+def test_blocks_match_a_slow_count(seed: int, n_classes: int):
+    rng = np.random.default_rng(seed)
+    n = 600
+    labels = rng.integers(-1, n_classes, n)
+    fold = rng.integers(0, 2, n).astype(np.int8)
+    probabilities = rng.dirichlet(np.ones(n_classes), n)
+    agree = rng.random(n) < 0.8
+    probabilities[agree, np.maximum(labels[agree], 0)] += 2.0
+    data = material(labels, n_classes, probabilities=probabilities, fold=fold)
+    slow = [
+        (k, f, rows.tolist())
+        for f in (0, 1)
+        for k in range(n_classes)
+        if (rows := np.flatnonzero((probabilities.argmax(1) == labels) & (labels == k)
+                                   & (fold == f))).size >= MIN_BLOCK
+    ]  # fmt: skip
+    if slow:
+        assert [(b.label, b.fold, b.index.tolist()) for b in class_blocks(data)] == slow
 
 
 def test_scores_ignore_rotation_and_translation():
