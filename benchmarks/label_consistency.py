@@ -77,6 +77,8 @@ DRAWS = (
     *(Draw("report", "cifar10", noise, rate, 2, 10_000) for noise, rate in NOISES),
     *(Draw("report", "fashion", noise, rate, 2, 10_000) for noise, rate in NOISES[:8]),
     *(Draw("report", "imagenette", noise, rate, 2, 2_000) for noise, rate in FEW),
+    *(Draw("tuning", dataset, "clean", 0.0, 0, 0) for dataset in SOURCES),
+    *(Draw("report", dataset, "label_flip", 0.1, 0, 0) for dataset in ("cifar10", "fashion")),
 )
 
 

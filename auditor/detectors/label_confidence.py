@@ -126,19 +126,23 @@ def even_share(counts: np.ndarray) -> float:
     return float(min(1.0, rarer.mean() * off.size / off.sum()))
 
 
-def noise_growth(rank: np.ndarray, disputed: np.ndarray, counts: np.ndarray, floor: Floor) -> float:
-    """Exponent b ≥ 0 of a noise rate floor·exp(b·(1 − rank)); 0 for noise blind to the image.
+def uneven_weight(counts: np.ndarray) -> float:
+    """0 where the disputes (K, K) are evenly spread, 1 where they are confusion of classes."""
+    low, high = EVEN_SHARE
+    return float(np.clip((high - even_share(counts)) / (high - low), 0.0, 1.0))
+
+
+def noise_growth(rank: np.ndarray, disputed: np.ndarray, floor: Floor) -> float:
+    """Exponent b ≥ 0 of a noise rate floor·exp(b·(1 − rank)); 0 where no such rate fits.
 
     The rate must average to the rate of disputes in the confident half.
     """
     growth = float(disputed[rank >= 0.5].mean()) / max(floor.rate, 1e-12)
     if not 1.0 + 1e-6 < growth <= MAX_GROWTH:
         return 0.0
-    low, high = EVEN_SHARE
-    weight = float(np.clip((high - even_share(counts)) / (high - low), 0.0, 1.0))
     # The mean of exp(b·u) over u in 0…0.5 is (exp(b/2) − 1)/(b/2).
     half = float(brentq(lambda x: np.expm1(x) / x - growth, 1e-9, 2.0 * MAX_GROWTH))
-    return 2.0 * half * weight
+    return 2.0 * half
 
 
 def noise_rates(rank: np.ndarray, growth: float, floor: Floor) -> np.ndarray:

@@ -30,6 +30,7 @@ from auditor.detectors.label_confidence import (
     noise_pattern,
     noise_rates,
     read_floor,
+    uneven_weight,
 )
 from auditor.detectors.label_pattern import (
     DEVIATIONS,
@@ -142,7 +143,9 @@ def describe_noise(
     tail: np.ndarray,
     knowledge: float,
 ) -> Noise:
-    """What the noise is like: one-way for a weak network, as the confident disputes for a strong.
+    """What the noise is like: one-way or even, or as the confident disputes of a strong network.
+
+    The latter where these are uneven, as people's errors are.
 
     Args:
         probabilities: (N, K).
@@ -155,13 +158,14 @@ def describe_noise(
     low, high = KNOWS_WELL
     known = float(np.clip((knowledge - low) / (high - low), 0.0, 1.0))
     floor, pattern = blind_noise(predicted, labels, tail, n_classes)
+    rank = confidence_rank(probabilities, predicted)
+    disputes = confident_disputes(rank, predicted, labels, n_classes)
+    known *= uneven_weight(disputes)
     if not known or not floor.rate:
         return Noise(pattern, np.full(len(labels), floor.rate), floor)
-    rank = confidence_rank(probabilities, predicted)
     disputed = predicted != labels
     confident = read_floor(rank, disputed)
-    disputes = confident_disputes(rank, predicted, labels, n_classes)
-    growth = known * noise_growth(rank, disputed, disputes, confident)
+    growth = known * noise_growth(rank, disputed, confident)
     mixed = Floor(
         *(
             (1 - known) * one + known * other
