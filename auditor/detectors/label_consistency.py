@@ -1,8 +1,8 @@
 """Label consistency: does the content agree with the label?
 
-Out-of-fold probabilities say how likely each label is wrong (``label_noise``); the labels of the
-nearest neighbours in the penultimate layer are a second witness that shares the network but not
-its last layer.
+Out-of-fold probabilities of the network and of a ridge classifier on its penultimate layer
+(``second_opinion``) say how likely each label is wrong (``label_noise``); the labels of the nearest
+neighbours in that layer are shown beside them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.label_noise import CONFIDENT, MIN_CLASS, Judgement, judge_labels
+from auditor.detectors.label_confidence import CONFIDENT
+from auditor.detectors.label_noise import MIN_CLASS, Judgement, judge_labels
 from auditor.detectors.neighbours import MAX_REFERENCE, N_NEIGHBOURS, neighbour_agreement
+from auditor.detectors.second_opinion import STRENGTH, both_opinions
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 WRONG = 0.5
@@ -78,7 +80,9 @@ def measure(material: Material) -> Evidence:
         InapplicableError: no class has 20 labelled samples.
     """
     labels = material.labels
-    probabilities = np.asarray(material.views["probabilities"])
+    views = material.views
+    fold = np.asarray(views["fold"])
+    probabilities = both_opinions(views["probabilities"], views["penultimate"], fold, labels)
     judgement = judge_labels(probabilities, labels)
     if np.isnan(judgement.posterior).all():
         agreed = float((judgement.suggested == labels)[labels >= 0].mean())
@@ -103,7 +107,7 @@ def measure(material: Material) -> Evidence:
 
 LABEL_CONSISTENCY = Detector(
     id="label_consistency",
-    version="2",
+    version="3",
     title="Label consistency: labels that the content disputes",
     needs=frozenset({"probabilities", "penultimate", "fold", "labels"}),
     params={
@@ -111,7 +115,9 @@ LABEL_CONSISTENCY = Detector(
         "max_reference": MAX_REFERENCE,
         "min_class": MIN_CLASS,
         "confident": CONFIDENT,
+        "strength": STRENGTH,
     },
-    citation="Northcutt, Jiang, Chuang 2021, Confident Learning; Efron 2004; Zhu et al. 2022",
+    citation="Northcutt, Jiang, Chuang 2021, Confident Learning; Efron 2004; Zhu et al. 2022; "
+    "Wolpert 1992",
     run=measure,
 )

@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.label_noise import (
+from auditor.detectors.label_confidence import (
     confidence_rank,
     confident_disputes,
     even_share,
-    judge_labels,
     noise_pattern,
-    noise_share,
     read_floor,
     wilson_interval,
 )
+from auditor.detectors.label_noise import judge_labels, noise_share
 
 K = 10
 

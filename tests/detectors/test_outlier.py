@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from material import material
 
-from auditor.detectors.outlier import N_FEATURES, distances, fit, image_features, measure
+from auditor.detectors.outlier import (
+    N_FEATURES,
+    distances,
+    fit,
+    image_features,
+    measure,
+    roughness,
+)
 from auditor.interfaces import InapplicableError
 from auditor.tables import check_evidence
 
@@ -46,10 +53,39 @@ def test_foreign_images_stand_out_and_the_rest_does_not():
     clean = measure(material(np.full(1_000, -1), 0, pixels=pixels))
     check_evidence("outlier", clean)
     assert (clean["sample"]["outlier_score"].to_numpy() > 6).mean() < 0.001
+    assert clean["sample"]["outlier_apart"].max() < 0.9
     rng = np.random.default_rng(1)
     pixels[:5] = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    score = measure(material(np.full(1_000, -1), 0, pixels=pixels))["sample"]["outlier_score"]
-    assert score.to_numpy()[:5].min() > 4.5 > score.to_numpy()[5:].max()
+    sample = measure(material(np.full(1_000, -1), 0, pixels=pixels))["sample"]
+    score, surely = sample["outlier_score"].to_numpy(), sample["outlier_apart"].to_numpy()
+    assert score[:5].min() > 4.5 > score[5:].max()
+    assert surely[:5].min() > 0.9
+    assert (surely[5:] > 0.9).mean() <= 0.005
+
+
+def test_roughness_matches_a_slow_twin_and_tells_noise_from_pictures():
+    image = scenes(1)[0].astype(float).mean(axis=2)
+    down = np.mean([(image[y + 1, x] - image[y, x]) ** 2 for y in range(31) for x in range(32)])
+    right = np.mean([(image[y, x + 1] - image[y, x]) ** 2 for y in range(32) for x in range(31)])
+    slow = np.log(((down + right) / 4 + 0.01) / (image.var() + 0.05))
+    assert roughness(scenes(1))[0] == pytest.approx(slow, abs=1e-4)
+    rng = np.random.default_rng(0)
+    for strength in (2, 20, 90):
+        noise = np.clip(rng.normal(128, strength, (4, 32, 32, 3)), 0, 255).astype(np.uint8)
+        assert roughness(noise) == pytest.approx(np.zeros(4), abs=0.25)
+    assert roughness(np.full((1, 32, 32, 3), 7, np.uint8))[0] < -1.5
+
+
+@pytest.mark.parametrize("sigma", [60, 97])
+def test_noisy_copies_form_a_group(sigma: int):
+    pixels = scenes(2_000, 2)
+    rng = np.random.default_rng(3)
+    noisy = pixels[:20] + rng.normal(0, sigma, (20, 32, 32, 3))
+    pixels[:20] = np.clip(noisy, 0, 255).astype(np.uint8)
+    sample = measure(material(np.full(2_000, -1), 0, pixels=pixels))["sample"]
+    flagged = sample["outlier_apart"].to_numpy() > 0.9
+    assert flagged[:20].mean() > 0.8
+    assert not flagged[20:].any()
 
 
 def test_too_few_or_equal_images_are_said():
