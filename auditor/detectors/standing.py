@@ -39,6 +39,7 @@ several triggers leaves several groups. No clean draw reached the contrast with 
 
 FIGURES: Mapping[str, type[pl.DataType]] = {
     "n": pl.Int64,
+    "share": pl.Float64,
     "separation": pl.Float64,
     "contrast": pl.Float64,
     "gap": pl.Float64,
@@ -219,6 +220,7 @@ def any_row(prefix: str, standing: Standing) -> dict[str, object]:
 def _figures(prefix: str, one: Measured, probe: Probe) -> dict[str, object]:
     values = (
         one.group.size,
+        one.group.size / len(one.group.rows),
         one.group.separation,
         one.group.contrast,
         one.group.gap,
