@@ -28,7 +28,7 @@ MIN_CLASS_ROWS = 40
 MAX_OWN_PROBABILITY = 0.3
 """A label is disputed where another class leads and the label itself gets less than this."""
 
-CLASS_SCHEMA = {
+CLASS_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "label": pl.Int64,
     "shortcut_n": pl.Int64,
     "shortcut_separation": pl.Float64,
@@ -40,11 +40,14 @@ CLASS_SCHEMA = {
     "shortcut_view": pl.String,
     **STAMPED_SCHEMA,
 }
-DATASET_SCHEMA = {
-    name.replace("shortcut_", "shortcut_any_"): kind
-    for name, kind in CLASS_SCHEMA.items()
-    if name != "label"
-} | {"shortcut_any_disputed": pl.Float64}
+DATASET_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    **{
+        name.replace("shortcut_", "shortcut_any_"): kind
+        for name, kind in CLASS_SCHEMA.items()
+        if name != "label"
+    },
+    "shortcut_any_disputed": pl.Float64,
+}
 
 
 def measure(material: Material) -> Evidence:
@@ -77,7 +80,7 @@ def measure(material: Material) -> Evidence:
         "sample": _samples(material, best, disputed, spread),
         "class": pl.DataFrame(
             [
-                {"label": one.group.label} | _figures(one, names) | more
+                {"label": one.group.label, **_figures(one, names), **more}
                 for one, more in zip(best, stamped, strict=True)
             ],
             schema=CLASS_SCHEMA,
@@ -166,7 +169,7 @@ def _dataset(
         return pl.DataFrame([dict.fromkeys(DATASET_SCHEMA)], schema=DATASET_SCHEMA)
     figures = {
         name.replace("shortcut_", "shortcut_any_"): value
-        for name, value in (_figures(spread, views) | dict(stamped)).items()
+        for name, value in {**_figures(spread, views), **stamped}.items()
     }
     share = spread.group.size / (spread.group.size + spread.hits)
     return pl.DataFrame([figures | {"shortcut_any_disputed": share}], schema=DATASET_SCHEMA)
