@@ -1,14 +1,15 @@
 """What stamping says of triggers and of natural groups: draws of datasets, poisoned or not.
 
     python benchmarks/stamping.py cifar10=train.parquet imagenette=FOLDER [--size 3000]
-        [--seed 0 1 2] [--triggers FOLDER] [--only clean label_flip] [--network]
+        [--seed 0 1 2] [--triggers FOLDER] [--only clean label_flip] [--network] [--loose]
 
 Each draw is re-encoded as JPEG 75 after poisoning and measured by the shortcut probe. With
 --network the reference network is trained on it and asked, and the group of disputed labels is
 measured too (label −1). Every group that could pass a gate becomes a line of stamping.csv: its
-figures, how many of it are poisoned, and how far the estimated pattern agrees with the true one (the
-mean change that the attack made). Rows are appended; remove the file to start anew. Label-consistent
-is measured without its adversarial perturbation: the corner marks alone.
+figures, how many of it are poisoned, and how far the estimated pattern agrees with the true one,
+the mean change that the attack made. Rows are appended; remove the file to start anew.
+--loose stamps groups that no gate would pass, too, down to contrast 1.2 and up to excess 0.15.
+Label-consistent is measured without its adversarial perturbation: the corner marks alone.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from auditor.attacks.parquet_copy import open_parquet, parquet_files
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.attacks.rewriting import thumbnails
 from auditor.carriers import carriers
+from auditor.detectors import stamping
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.trigger import channels_of, correlation, estimate
 from auditor.features.reference import train_reference
@@ -201,8 +203,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--triggers", type=Path, help="folder of published trigger images")
     parser.add_argument("--network", action="store_true", help="train the reference and ask it")
+    parser.add_argument("--loose", action="store_true", help="stamp groups far from a gate too")
     parser.add_argument("--only", nargs="+", help="attacks to measure, clean among them")
     args = parser.parse_args()
+    if args.loose:
+        stamping.MIN_CONTRAST, stamping.MAX_EXCESS = 1.2, 0.15
     data = {name: load(Path(path)) for name, path in (d.split("=", 1) for d in args.dataset)}
     for seed in args.seed:
         for name, (pixels, labels) in data.items():

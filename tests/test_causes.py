@@ -137,6 +137,8 @@ def test_words_say_what_was_measured_and_no_more() -> None:
     assert "follows it too" in learnt
     quick = words(finding(shortcut_network_moved=0.05, shortcut_network_control=0.04))
     assert "did not learn it" in quick
+    assert "no more alike" in words(finding(shortcut_stamped_alike=0.4))
+    assert "look before" in words(finding(shortcut_stamped_alike=0.7))
     assert "No fixed pattern" in words(finding(shortcut_pattern_agreement=0.2))
     assert words(replace(finding(), evidence={"spectral_share": 0.1})) == ""
 
