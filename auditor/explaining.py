@@ -46,7 +46,7 @@ def words(finding: Finding) -> str:
     how = f"replaces {opaque:.1%} of the pixels" if opaque else "shifts pixels"
     said = (
         f"The estimated pattern {how} (two halves of the group agree to r = {agreement:.2f}); "
-        f"stamped on {known.get('stamped_n')} images of other classes it moves {moved:.0%} of them "
+        f"stamped on {known.get('stamped_n')} other images it moves {moved:.0%} of them "
         f"into the group, shuffled {control:.0%}."
     )
     return " ".join(filter(None, (said, _alike_words(known), _network_words(known))))

@@ -131,7 +131,7 @@ def test_followed_counts_those_that_were_not_there_before() -> None:
 
 
 def test_words_say_what_was_measured_and_no_more() -> None:
-    assert "moves 97% of them into the group, shuffled 0%" in words(finding())
+    assert "stamped on 500 other images it moves 97% of them into the group, shuffled 0%" in words(finding())
     assert "network" not in words(finding())
     learnt = words(finding(shortcut_network_moved=0.8, shortcut_network_control=0.05))
     assert "follows it too" in learnt
