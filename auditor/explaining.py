@@ -12,11 +12,12 @@ from auditor.ruleset import Judgement
 LEARNT = 0.2
 LEARNT_OVER_CONTROL = 0.1
 """From here on the network has learnt the pattern: at least a fifth of the images follow it, and at
-least a tenth more than follow the shuffled one."""
+least a tenth more than follow the shuffled one. Natural groups moved 0 … 8 %, triggers that were
+not learnt 5 … 9 %, one that was 96 %."""
 
 ONLY_PATTERN = 0.55
-"""Up to here nearest neighbours see nothing but the pattern (`stamping.resemblance`): 0.24 … 0.51
-for triggers, 0.58 … 0.93 for natural groups (benchmarks/stamping.csv)."""
+"""Up to here nearest neighbours see nothing but the pattern (`stamping.resemblance`): 43 of 44
+triggers, none of 122 natural groups near a gate (0.58 … 0.94; benchmarks/stamping.csv)."""
 
 
 def explain(judgement: Judgement) -> Judgement:

@@ -185,7 +185,7 @@ def measured(
 def write(line: Mapping[str, object]) -> None:
     """Append one line, under a header where there is none."""
     heads = ["dataset", "size", "seed", "attack", "params", "label", "poisoned", "hits", *FIGURES,
-             "true_correlation", "network", "detector", "date"]  # fmt: skip
+             "true_correlation", "network", "loose", "detector", "date"]  # fmt: skip
     new = not OUT.exists()
     with OUT.open("a", newline="") as file:
         writer = csv.DictWriter(file, heads, restval="")
@@ -225,6 +225,7 @@ def main() -> None:
                 about = {"dataset": name, "size": len(drawn), "seed": seed, "attack": attack,
                          "params": " ".join(f"{k}={v}" for k, v in sorted(given.items())),
                          "poisoned": int(marked.sum()), "network": args.network,
+                         "loose": args.loose,
                          "detector": SHORTCUT.version,
                          "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
                 lines = list(
