@@ -16,8 +16,8 @@ N_HELD_OUT = 500
 """Images that are stamped: a share is known to ± 4 points (95 %)."""
 
 FIXED = 0.5
-"""Halves of a group that agree less do not share one pattern: moving patches, warps and patterns of
-each image's own stay below."""
+"""Halves of a group that agree less do not share one pattern that could be told: measured, a moving
+square 0.20, SSBA 0.41, a smooth field of 40 samples 0.49; other triggers 0.78 and more."""
 
 
 @dataclass(frozen=True, slots=True)

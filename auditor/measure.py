@@ -99,13 +99,13 @@ def run_detector(detector: Detector, bench: Bench, into: Measurements, progress:
     def measure() -> Evidence:
         material = _material(detector, bench, into, progress)
         memo = bench.folder / "evidence" / f"{detector.id}-{_memo_key(detector, bench, material)}"
-        kept = _recall(memo)
-        if kept is not None:
-            return kept
-        evidence = detector.run(material)
-        check_evidence(detector.id, evidence)
-        _keep(memo, evidence)
-        return evidence
+
+        def run() -> Evidence:
+            evidence = detector.run(material)
+            check_evidence(detector.id, evidence)
+            return evidence
+
+        return remembered(memo, run)
 
     attempt(detector.id, detector.version, detector.params, into, measure)
 
@@ -181,6 +181,16 @@ def _memo_key(detector: Detector, bench: Bench, material: Material) -> str:
         "duplicates": hashlib.sha256(material.duplicate_of.tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def remembered(memo: Path, make: Callable[[], Evidence]) -> Evidence:
+    """What an earlier scan kept in the folder ``memo``, or what is made now, and kept there."""
+    kept = _recall(memo)
+    if kept is not None:
+        return kept
+    evidence = make()
+    _keep(memo, evidence)
+    return evidence
 
 
 def _recall(memo: Path) -> Evidence | None:

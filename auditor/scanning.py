@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from auditor import __version__
+from auditor.asking import VERSION as ASKING_VERSION
 from auditor.asking import ask_networks
 from auditor.baseline.judging import Judged, judge_change
 from auditor.baseline.review import open_review
@@ -140,7 +141,7 @@ def scan(
             with watch.stage("Asking the network"), clock.time("shortcut_network"):
                 ask = partial(ask_networks, bench, part.taken, reference_folder(home, settings),
                               settings.device)  # fmt: skip
-                attempt("shortcut_network", "1", {}, part.taken, ask)
+                attempt("shortcut_network", ASKING_VERSION, {}, part.taken, ask)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)

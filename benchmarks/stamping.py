@@ -1,13 +1,15 @@
 """What stamping says of triggers and of natural groups: draws of datasets, poisoned or not.
 
     python benchmarks/stamping.py cifar10=train.parquet imagenette=FOLDER [--size 3000]
-        [--seed 0 1 2] [--triggers FOLDER] [--only clean label_flip]
+        [--seed 0 1 2] [--triggers FOLDER] [--only clean label_flip] [--network] [--loose]
 
-Each draw is re-encoded as JPEG 75 after poisoning and measured by the shortcut probe alone, without
-a network. Every group that could pass a gate becomes a line of stamping.csv: its figures, how many
-of it are poisoned, and how far the estimated pattern agrees with the true one (the mean change that
-the attack made). Rows are appended; remove the file to start anew. Attacks that need a network of
-their own are measured without its perturbation (label-consistent: the corner marks alone).
+Each draw is re-encoded as JPEG 75 after poisoning and measured by the shortcut probe. With
+--network the reference network is trained on it and asked, and the group of disputed labels is
+measured too (label −1). Every group that could pass a gate becomes a line of stamping.csv: its
+figures, how many of it are poisoned, and how far the estimated pattern agrees with the true one,
+the mean change that the attack made. Rows are appended; remove the file to start anew.
+--loose stamps groups that no gate would pass, too, down to contrast 1.2 and up to excess 0.15.
+Label-consistent is measured without its adversarial perturbation: the corner marks alone.
 """
 
 from __future__ import annotations
@@ -18,18 +20,26 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import polars as pl
 from PIL import Image
 
+from auditor.asking import ask_networks
 from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.parquet_copy import open_parquet, parquet_files
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.attacks.rewriting import thumbnails
+from auditor.carriers import carriers
+from auditor.detectors import stamping
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.trigger import channels_of, correlation, estimate
+from auditor.features.reference import train_reference
+from auditor.ingest import Ledger
 from auditor.interfaces import AttackRequest, Material, Victim
+from auditor.measure import Bench, Measurements
 
 OUT = Path(__file__).with_name("stamping.csv")
 LEAST = 40
@@ -48,13 +58,14 @@ CASES: tuple[tuple[str, Mapping[str, str], float], ...] = (
     ("sig", {}, 0.02),
     ("low_frequency", {}, 0.02),
     ("label_consistent", {}, 0.01),
+    ("all_to_all", {}, 0.05),
     ("trojan_moving", {}, 0.02),
     ("ssba", {}, 0.02),
     ("wanet", {}, 0.05),
 )
 FIGURES = ("n", "contrast", "separation", "gap", "shoulder", "excess", "view", "stamped",
            "stamped_control", "stamped_alike", "pattern_agreement", "pattern_amplitude",
-           "pattern_opaque")  # fmt: skip
+           "pattern_opaque", "network_moved", "network_control")  # fmt: skip
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -110,30 +121,58 @@ def poisoned(
     return images, labels, marked
 
 
+def evidence_of(
+    images: np.ndarray, labels: np.ndarray, seed: int, network: bool
+) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """The sample evidence, and a line for each class and for the disputed labels (label −1)."""
+    rows, n_classes = np.arange(len(labels), dtype=np.uint64), int(labels.max()) + 1
+    views = {"pixels": images}
+    with TemporaryDirectory() as name:
+        folder, digest = Path(name), ""
+        if network:
+            digest = train_reference(images, labels, n_classes, folder, seed, "cpu",
+                                     lambda done, total: None).digest  # fmt: skip
+            views |= {name: np.load(folder / f"{name}.npy") for name in ("probabilities", "fold")}
+        evidence = SHORTCUT.run(
+            Material(rows, labels, n_classes, views, np.full(len(labels), -1),
+                     np.random.default_rng(seed), lambda done, total: None)
+        )  # fmt: skip
+        samples = evidence["sample"].with_columns(label=pl.Series(labels), status=pl.lit("scanned"))
+        taken = Measurements(samples)
+        taken.absorb({scope: frame for scope, frame in evidence.items() if scope != "sample"})
+        if network and carriers(taken):
+            names = tuple(map(str, range(n_classes)))
+            bench = Bench(Ledger(samples, views, names, ""), views, "", folder, digest, seed)
+            taken.absorb(ask_networks(bench, taken, folder, "cpu"))
+    disputed = taken.evidence["dataset"].row(0, named=True)
+    spread = {name.replace("_any_", "_"): value for name, value in disputed.items()}
+    return samples, [*taken.evidence["class"].to_dicts(), {"label": -1, **spread}]
+
+
 def measured(
-    before: np.ndarray, images: np.ndarray, labels: np.ndarray, marked: np.ndarray, seed: int
-) -> Iterator[Mapping[str, object]]:
+    before: np.ndarray, images: np.ndarray, labels: np.ndarray, marked: np.ndarray, seed: int,
+    network: bool,
+) -> Iterator[Mapping[str, object]]:  # fmt: skip
     """The figures of every group that was stamped."""
-    nothing = np.full(len(labels), -1)
-    material = Material(np.arange(len(labels), dtype=np.uint64), labels, int(labels.max()) + 1,
-                        {"pixels": images}, nothing, np.random.default_rng(seed),
-                        lambda done, total: None)  # fmt: skip
-    evidence = SHORTCUT.run(material)
-    member = evidence["sample"]["shortcut_member"].fill_null(False).to_numpy()
+    samples, rows = evidence_of(images, labels, seed, network)
     flat = images.reshape(len(images), -1)
     if (images == images[..., :1]).all():
         flat = flat[:, ::3]
     change = images.astype(np.float32) - before
     true = change[marked].mean(axis=0).reshape(-1) if marked.any() else None
-    for row in evidence["class"].filter(pl.col("shortcut_stamped").is_not_null()).to_dicts():
-        group = np.flatnonzero(member & (labels == row["label"]))
+    for row in rows:
+        if row.get("shortcut_stamped") is None:
+            continue
+        column = "shortcut_any_member" if row["label"] < 0 else "shortcut_member"
+        member = samples[column].fill_null(False).to_numpy()
+        group = np.flatnonzero(member & ((labels == row["label"]) | (row["label"] < 0)))
         rng = np.random.default_rng(seed)
         hits = int(marked[group].sum())
         line: dict[str, object] = {"label": row["label"], "poisoned": int(marked.sum()),
                                    "hits": hits}  # fmt: skip
-        line |= {name: row[f"shortcut_{name}"] for name in FIGURES}
+        line |= {name: row.get(f"shortcut_{name}") for name in FIGURES}
         if true is not None and hits > len(group) / 2:
-            others = rng.permutation(np.flatnonzero(labels != row["label"]))
+            others = rng.permutation(np.flatnonzero((labels != row["label"]) & ~member))
             channels = channels_of(flat)
             found = estimate(flat[rng.permutation(group)], flat[others], channels)
             moved = found.apply(flat[others[:500]]) - flat[others[:500]]
@@ -146,7 +185,7 @@ def measured(
 def write(line: Mapping[str, object]) -> None:
     """Append one line, under a header where there is none."""
     heads = ["dataset", "size", "seed", "attack", "params", "label", "poisoned", "hits", *FIGURES,
-             "true_correlation", "detector", "date"]  # fmt: skip
+             "true_correlation", "network", "loose", "detector", "date"]  # fmt: skip
     new = not OUT.exists()
     with OUT.open("a", newline="") as file:
         writer = csv.DictWriter(file, heads, restval="")
@@ -163,8 +202,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=3000)
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--triggers", type=Path, help="folder of published trigger images")
+    parser.add_argument("--network", action="store_true", help="train the reference and ask it")
+    parser.add_argument("--loose", action="store_true", help="stamp groups far from a gate too")
     parser.add_argument("--only", nargs="+", help="attacks to measure, clean among them")
     args = parser.parse_args()
+    if args.loose:
+        stamping.MIN_CONTRAST, stamping.MAX_EXCESS = 1.2, 0.15
     data = {name: load(Path(path)) for name, path in (d.split("=", 1) for d in args.dataset)}
     for seed in args.seed:
         for name, (pixels, labels) in data.items():
@@ -181,9 +224,13 @@ def main() -> None:
                 images = reencoded(stamped)
                 about = {"dataset": name, "size": len(drawn), "seed": seed, "attack": attack,
                          "params": " ".join(f"{k}={v}" for k, v in sorted(given.items())),
-                         "poisoned": int(marked.sum()), "detector": SHORTCUT.version,
+                         "poisoned": int(marked.sum()), "network": args.network,
+                         "loose": args.loose,
+                         "detector": SHORTCUT.version,
                          "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
-                lines = list(measured(pixels[drawn], images, given_labels, marked, seed))
+                lines = list(
+                    measured(pixels[drawn], images, given_labels, marked, seed, args.network)
+                )
                 for line in lines or [{}]:
                     write(about | line)
                 print(name, seed, attack, about["params"], len(lines), flush=True)  # noqa: T201

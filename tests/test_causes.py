@@ -52,7 +52,8 @@ def taken(**more: object) -> Measurements:
 
 def bench(**views: np.ndarray) -> Any:
     ledger = SimpleNamespace(class_names=("a", "b", "c", "d"))
-    return SimpleNamespace(views={"pixels": pixels(), **views}, ledger=ledger, seed=0, reference="")
+    made = {"pixels": pixels(), **views}
+    return SimpleNamespace(views=made, ledger=ledger, seed=0, reference="", folder=None)
 
 
 def finding(**evidence: object) -> Finding:
@@ -106,13 +107,16 @@ def test_the_networks_of_a_scan_are_asked(tmp_path) -> None:  # type: ignore[no-
         views["pixels"], labels, 4, tmp_path, 0, "cpu", lambda done, total: None
     )
     asked = bench(fold=np.load(tmp_path / "fold.npy"))
-    asked.reference = reference.digest
+    asked.reference, asked.folder = reference.digest, tmp_path
     table = ask_networks(asked, made, tmp_path, "cpu")["class"]
     assert table["label"].to_list() == [0]
     row = table.row(0, named=True)
     assert 0 <= row["shortcut_network_control"] <= 1
     assert row["shortcut_network_moved"] >= row["shortcut_network_control"]
     assert 0 < row["shortcut_network_n"] <= 500
+    for weights in tmp_path.glob("fold*.pt"):
+        weights.write_bytes(b"")
+    assert ask_networks(asked, made, tmp_path, "cpu")["class"].equals(table)  # as it was kept
     asked.reference = "another"
     with pytest.raises(InapplicableError, match="no network"):
         ask_networks(asked, made, tmp_path, "cpu")
@@ -131,12 +135,16 @@ def test_followed_counts_those_that_were_not_there_before() -> None:
 
 
 def test_words_say_what_was_measured_and_no_more() -> None:
-    assert "moves 97% of them into the group, shuffled 0%" in words(finding())
+    assert "stamped on 500 other images it moves 97% of them into the group, shuffled 0%" in words(
+        finding()
+    )
     assert "network" not in words(finding())
     learnt = words(finding(shortcut_network_moved=0.8, shortcut_network_control=0.05))
     assert "follows it too" in learnt
     quick = words(finding(shortcut_network_moved=0.05, shortcut_network_control=0.04))
     assert "did not learn it" in quick
+    assert "no more alike" in words(finding(shortcut_stamped_alike=0.4))
+    assert "look before" in words(finding(shortcut_stamped_alike=0.7))
     assert "No fixed pattern" in words(finding(shortcut_pattern_agreement=0.2))
     assert words(replace(finding(), evidence={"spectral_share": 0.1})) == ""
 

@@ -124,6 +124,27 @@ def test_what_is_alike_beyond_the_pattern_is_told() -> None:
     assert resemblance(one_kind, others, estimate(one_kind, others, 3), 3, rng) > 0.9
 
 
+def test_resemblance_is_its_plain_twin() -> None:
+    images = flat(natural(60, 6, side=8)[0])
+    members, others = images[:12], images[12:]
+    zero = np.zeros(members.shape[1], np.float32)
+    trigger = Trigger(zero, zero > 0, zero, 1.0)
+    fast = resemblance(members, others, trigger, 3, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    own = rng.permutation(members).astype(float)
+    ratio = members.astype(float).var(axis=0) / others.astype(float).var(axis=0)
+    flatness = min(max(np.sqrt(np.median(ratio)), 0.6), 1)
+    mean = others.mean(axis=0)
+    nearer = []
+    for _ in range(8):
+        drawn = rng.choice(len(others), len(own), replace=False)
+        stamped = np.clip(mean + flatness * (others[drawn] - mean), 0, 255)
+        for i, one in enumerate(own):
+            among = [np.linalg.norm(one - own[j]) for j in range(len(own)) if j != i]
+            nearer.append(min(among) < min(np.linalg.norm(one - other) for other in stamped))
+    assert fast == pytest.approx(np.mean(nearer))
+
+
 def test_held_out_weights_are_those_of_a_fit_without_the_rows() -> None:
     images = natural(400, 5, side=4)[0]
     probe = fit(images, np.arange(400))
