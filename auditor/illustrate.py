@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from auditor.carriers import FIXED, N_HELD_OUT, Carrier, carriers, flat, prefix_of, trigger_of
 from auditor.engines import WorkerPool
 from auditor.features.store import write_atomically
-from auditor.measure import Bench
+from auditor.measure import Bench, Measurements
 from auditor.readers import Catalog
+from auditor.records import Finding, TriggerPictures
 
 WORST_PER_GROUP = 12
 """Flagged samples shown for each pair of class and rules."""
@@ -20,6 +22,10 @@ WORST_PER_GROUP = 12
 MAX_FLAGGED = 120
 NORMAL_PER_CLASS = 12
 MAX_CLASSES = 12
+
+N_SHOWN = 6
+PEAK = 110.0
+"""Grey levels beside mid-grey that the strongest value of a drawn pattern gets."""
 
 MapPoints = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -86,3 +92,53 @@ def draw_map(bench: Bench, samples: pl.DataFrame, flagged: pl.DataFrame) -> MapP
         np.save(payload, table, allow_pickle=False)
         write_atomically(kept, payload.getvalue())
     return table[0].astype(np.uint64), table[1], table[2]
+
+
+def draw_triggers(
+    bench: Bench, taken: Measurements, findings: Sequence[Finding]
+) -> Mapping[str | None, TriggerPictures]:
+    """Pictures of the patterns of the groups that findings name, by class name; None: all classes.
+
+    A group without a fixed pattern gets none: noise would look like a trigger.
+    """
+    wanted = {
+        one.key
+        for one in findings
+        if (prefix := prefix_of(one)) is not None
+        and float(one.evidence.get(f"{prefix}pattern_agreement") or 0) >= FIXED
+    }
+    drawn = {}
+    for one in carriers(taken) if wanted else []:
+        key = None if one.label is None else bench.ledger.class_names[one.label]
+        if key in wanted:
+            drawn[key] = _pictures(bench.views["pixels"], one)
+    return drawn
+
+
+def _pictures(pixels: np.ndarray, carrier: Carrier) -> TriggerPictures:
+    trigger = trigger_of(pixels, carrier)
+    shape = pixels.shape[1:]
+    rows = np.sort(carrier.others[:N_HELD_OUT])
+    plain = flat(pixels[rows])
+    change = (trigger.apply(plain) - plain).mean(axis=0)
+    peak = float(np.quantile(np.abs(change), 0.999))
+    gain = PEAK / max(peak, 1.0)
+    shown = np.clip(np.rint(128 + gain * change), 0, 255).astype(np.uint8).reshape(shape)
+    some = plain[:: max(1, len(plain) // N_SHOWN)][:N_SHOWN]
+    strips = [np.concatenate(list(one.reshape(-1, *shape)), axis=1)
+              for one in (some, trigger.stamp(some))]  # fmt: skip
+    return TriggerPictures(
+        pattern=_png(shown),
+        gain=gain,
+        opaque=float(trigger.opaque.mean()),
+        before=_png(strips[0]),
+        after=_png(strips[1]),
+    )
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -143,6 +143,25 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerPictures:
+    """What an estimated trigger looks like; every picture is a PNG.
+
+    Attributes:
+        pattern: 32×32; mid-grey is no change, brighter adds, darker takes away.
+        gain: how many times the change is enlarged there.
+        opaque: share of the pixels that the trigger replaces, 0–1.
+        before: images that do not carry it, side by side.
+        after: the same images, stamped.
+    """
+
+    pattern: bytes
+    gain: float
+    opaque: float
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ClassSummary:
     """One line of the report's per-class table."""
 

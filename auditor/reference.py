@@ -34,12 +34,12 @@ def make_reference(
         InapplicableError: too few classes or samples.
         UsageError: ``--model`` or ``--device`` can not be had.
     """
-    from auditor.features.reference import OUTPUTS, VERSION, train_reference
+    from auditor.features.reference import OUTPUTS, train_reference
 
     labels = ledger.scanned["label"].fill_null(-1).to_numpy()
     n_classes = len(ledger.class_names)
     if settings.model == "self":
-        folder = home / f"reference-{VERSION}-{settings.seed}-{settings.device}"
+        folder = reference_folder(home, settings)
         folder.mkdir(exist_ok=True)
         reference = train_reference(
             ledger.views["pixels"], labels, n_classes, folder,
@@ -60,6 +60,13 @@ def make_reference(
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in OUTPUTS
     }
     return reference, views
+
+
+def reference_folder(home: Path, settings: Config) -> Path:
+    """Where `make_reference` keeps the networks that it trains on a dataset."""
+    from auditor.features.reference import VERSION
+
+    return home / f"reference-{VERSION}-{settings.seed}-{settings.device}"
 
 
 def squares(

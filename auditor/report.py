@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from auditor.records import (
     Finding,
     Power,
     Reference,
+    TriggerPictures,
     Verdict,
 )
 
@@ -31,6 +32,7 @@ class Report:
         evidence: one frame a scope other than ``sample``.
         thumbnails: row → JPEG bytes re-encoded from decoded pixels, for the worst samples.
         power: how much poison this scan would have caught, where that was measured.
+        triggers: class name (None: the group of disputed labels) → its estimated trigger.
         map_points: (row, x, y) of at most 5,000 samples, or None where no map was made.
     """
 
@@ -55,6 +57,7 @@ class Report:
     fail_on: str
     options: Mapping[str, object]
     power: tuple[Power, ...] = ()
+    triggers: Mapping[str | None, TriggerPictures] = field(default_factory=dict)
 
     @property
     def n_flagged(self) -> int:

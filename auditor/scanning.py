@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from auditor import __version__
+from auditor.asking import ask_networks
 from auditor.baseline.judging import Judged, judge_change
 from auditor.baseline.review import open_review
 from auditor.blind_spots import blind_spots
@@ -22,10 +23,11 @@ from auditor.decoders import compare_decoders, has_second_decoder
 from auditor.detectors import DETECTORS
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
+from auditor.explaining import explain
 from auditor.features import VIEWS_VERSION
 from auditor.features.store import open_store, sweep
 from auditor.fusion import concentration, fuse
-from auditor.illustrate import draw_map, draw_thumbnails
+from auditor.illustrate import draw_map, draw_thumbnails, draw_triggers
 from auditor.ingest import Ledger, coverage, ingest, inventory, open_catalog
 from auditor.interfaces import Evidence, Progress
 from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector, run_file_checks
@@ -43,7 +45,7 @@ from auditor.records import (
     Reference,
     Verdict,
 )
-from auditor.reference import make_reference
+from auditor.reference import make_reference, reference_folder
 from auditor.report import Report
 from auditor.ruleset import load_rules, select_rules
 
@@ -135,6 +137,10 @@ def scan(
             for detector in DETECTORS:
                 with watch.stage(detector.title) as progress, clock.time(detector.id):
                     run_detector(detector, bench, part.taken, progress)
+            with watch.stage("Asking the network"), clock.time("shortcut_network"):
+                ask = partial(ask_networks, bench, part.taken, reference_folder(home, settings),
+                              settings.device)  # fmt: skip
+                attempt("shortcut_network", "1", {}, part.taken, ask)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)
@@ -149,11 +155,12 @@ def scan(
             flagged = judge_now().judgement.flagged
             attempt("concentration", "1", {}, taken, partial(concentration, taken.samples, flagged))
             judged = judge_now()
-            judgement = fuse(judged.judgement, taken.samples)
+            judgement = explain(fuse(judged.judgement, taken.samples))
             with watch.stage("Drawing"), clock.time("draw"):
                 flagged = judgement.flagged
                 thumbnails = draw_thumbnails(catalog, taken.samples, flagged, pool)
                 points = draw_map(bench, part.taken.samples, flagged)
+                triggers = draw_triggers(bench, part.taken, judgement.findings)
         if settings.cache_root is not None:
             sweep(settings.cache_root, KEEP_DATASETS)
     covered = coverage(taken.samples, catalog)
@@ -180,6 +187,7 @@ def scan(
         evidence={str(scope): frame for scope, frame in taken.evidence.items()},
         thumbnails=thumbnails,
         map_points=points,
+        triggers=triggers,
         fail_on=settings.fail_on.value,
         options={**_shown(settings), **judged.counts},
     )

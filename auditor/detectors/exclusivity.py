@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.group import CUT, Group
+from auditor.detectors.group import CUT, TINY, Group
 from auditor.detectors.probe import Probe, score_all
 
 MAX_OUTSIDE = 0.005
@@ -18,6 +18,10 @@ stays 5 standard deviations clear of the rest of its own class: where a trigger 
 white patch on white), position 0.2 … 0.5 still tells. Measured, white 3×3 patch, CIFAR-10 1 % of
 25,000: 82 % found at 0.5, 91 % below, for 4 clean samples. With few photos the rest is wide; the
 second condition then holds the cut at 0.5 and spares 92 clean samples of 1,900."""
+
+ENOUGH = 25
+"""Members from which a group counts in full: fewer predict one another by accident (two natural
+images reach a contrast of 6) and would hide a larger group of the same class."""
 
 MAX_SCORES = 1 << 24
 """Predictions held at once (64 MB): with many classes the groups are scored in several passes."""
@@ -32,6 +36,7 @@ class Measured:
         places: positions of all rows of its class, duplicates of others among them.
         excess: hit rate in the other classes ÷ hit rate in the group's own class.
         hits: fitted rows of other classes above the group's threshold.
+        edge: contrast of all that lies above the threshold, in whatever class, against all below.
         cut: position from which a row of the class is reported as a member.
     """
 
@@ -39,14 +44,16 @@ class Measured:
     places: np.ndarray
     excess: float
     hits: int
+    edge: float
     cut: float
 
     @property
     def merit(self) -> float:
-        """Which of a class's groups is reported: contrast, less where it fades or leaks."""
+        """Which group of a class is reported: contrast, less where it is small, fades or leaks."""
+        small = min(1.0, self.group.size / ENOUGH)
         fading = max(1.0, self.group.shoulder / 0.2)
         leaking = max(1.0, self.excess / 0.03)
-        return self.group.contrast / fading / leaking
+        return self.group.contrast * small / fading / leaking
 
     def scores(self, places: np.ndarray) -> np.ndarray:
         """Positions stretched to 0 … 1 so that the reported cut lies at 0.5 whatever it is."""
@@ -63,14 +70,14 @@ def best_of_each(probe: Probe, groups: Sequence[Group], labels: np.ndarray) -> l
     for start in range(0, len(groups), width):
         part = groups[start : start + width]
         for group, scores in zip(part, score_all(probe, part).T, strict=True):
-            measured = _against_others(probe, group, scores, labels)
+            measured = against_others(probe, group, scores, labels)
             held = best.get(group.label)
             if held is None or measured.merit > held.merit:
                 best[group.label] = measured
     return [best[label] for label in sorted(best)]
 
 
-def _against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.ndarray) -> Measured:
+def against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.ndarray) -> Measured:
     """Hit rates of a group's scores (N,) in the other classes and its own."""
     others = probe.index[labels[probe.index] != group.label]
     outside = group.position(scores[others])
@@ -79,4 +86,15 @@ def _against_others(probe: Probe, group: Group, scores: np.ndarray, labels: np.n
     high = float(np.quantile(outside, 1 - MAX_OUTSIDE)) if len(others) else CUT
     cut = float(np.clip(max(high, CLEAR_OF_REST / group.separation), LEAST_CUT, CUT))
     places = group.position(scores[labels == group.label])
-    return Measured(group, places, excess, hits, cut)
+    return Measured(group, places, excess, hits, _edge(scores[probe.index], group), cut)
+
+
+def _edge(scores: np.ndarray, group: Group) -> float:
+    """Contrast over all fitted rows: a pattern that other classes show too still ends somewhere."""
+    places = group.position(scores)
+    above = places > CUT
+    if above.all() or not above.any():
+        return 0.0
+    inside, outside = places[above], places[~above]
+    spread = max(float(inside.std() + outside.std()), TINY)
+    return float(inside.mean() - outside.mean()) / spread

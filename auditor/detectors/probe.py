@@ -33,16 +33,20 @@ MAX_CLASS_ROWS = 8192
 KEPT = 4
 """Groups of a class that are measured against the whole dataset; the best is reported."""
 
+MAX_SHARE = 0.9
+"""Largest share of its class that a group may be: poison of a tenth of a dataset of ten classes is
+half of its target class, of a fifth two thirds. Someone must be left to stand apart from."""
+
 EXTRA_ROUNDS = 3
 """Self-training steps over all rows of a class larger than ``MAX_CLASS_ROWS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The fitted views of one dataset.
+    """The fitted views of one feature matrix of a dataset.
 
     Attributes:
-        images: (N, D) uint8, one channel where the dataset is grey.
+        images: (N, D) uint8 pixels, one channel where the dataset is grey, or float features.
         index: (n,) int64, the fitted rows: labelled and no duplicates of others.
         mean: (D,) float64.
         views: name → ridge; views that are constant are left out.
@@ -64,21 +68,31 @@ class Probe:
 def fit(pixels: np.ndarray, index: np.ndarray) -> Probe:
     """Fit every view of ``pixels`` (N, side, side, 3) uint8 on the rows ``index``."""
     side = pixels.shape[1]
-    channels = 1 if _is_grey(pixels) else 3
+    channels = 1 if is_grey(pixels) else 3
     images = np.ascontiguousarray(pixels[..., 0]) if channels == 1 else pixels
-    images = images.reshape(len(pixels), -1)
-    data = moments(images, index)
-    views = {}
-    for name, (width, strength) in VIEWS.items():
-        pool = None if width == 1 else pooling(side, channels, width)
-        ridge = factorise(data, pool, strength)
-        if ridge is not None:
-            views[name] = ridge
-    leverage = np.zeros((len(views), len(images)), dtype=np.float32)
-    return Probe(images, index, data.mean, views, leverage)
+    views = {
+        name: (None if width == 1 else pooling(side, channels, width), strength)
+        for name, (width, strength) in VIEWS.items()
+    }
+    return fit_matrix(images.reshape(len(pixels), -1), index, views)
 
 
-def _is_grey(pixels: np.ndarray) -> bool:
+def fit_matrix(
+    matrix: np.ndarray, index: np.ndarray, views: Mapping[str, tuple[np.ndarray | None, float]]
+) -> Probe:
+    """Fit views of one feature matrix (N, D), uint8 or float, on the rows ``index``.
+
+    ``views``: name → (averaging matrix S or None, λ). Views that are constant are left out.
+    """
+    data = moments(matrix, index)
+    fitted = {name: factorise(data, pool, strength) for name, (pool, strength) in views.items()}
+    kept = {name: ridge for name, ridge in fitted.items() if ridge is not None}
+    leverage = np.zeros((len(kept), len(matrix)), dtype=np.float32)
+    return Probe(matrix, index, data.mean, kept, leverage)
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether the three channels of (N, S, S, 3) are the same everywhere."""
     step = 8192
     parts = (pixels[start : start + step] for start in range(0, len(pixels), step))
     return all(bool((part == part[..., :1]).all()) for part in parts)
@@ -113,10 +127,10 @@ def search(
 
 
 def _distinct(groups: Iterable[Group]) -> list[Group]:
-    """Groups that are a minority of at least two, each membership once."""
+    """Groups of at least two that leave a rest, each membership once."""
     seen: dict[bytes, Group] = {}
     for group in groups:
-        if 2 <= group.size <= len(group.rows) / 2:
+        if 2 <= group.size <= len(group.rows) * MAX_SHARE:
             seen.setdefault(group.members.tobytes(), group)
     return list(seen.values())
 
@@ -137,7 +151,7 @@ def _extend(probe: Probe, group: Group, rows: np.ndarray) -> Group:
         leverage = probe.leverage[group.view, rows]
         predictions = leave_one_out(fitted, members.astype(np.float32), leverage)
         kept = settle(predictions[:, None], members[:, None], CUT)[:, 0]
-        if step == EXTRA_ROUNDS or not 2 <= kept.sum() <= len(rows) / 2:
+        if step == EXTRA_ROUNDS or not 2 <= kept.sum() <= len(rows) * MAX_SHARE:
             break
         members = kept
     return Group(group.label, group.view, rows, members, predictions, weights)

@@ -1,4 +1,4 @@
-"""Ridge regression read leave-one-out, in closed form and streamed over uint8 images.
+"""Ridge regression read leave-one-out, in closed form and streamed over images or features.
 
 With centred X (n×D), A = XᵀX + λ·mean(diag XᵀX)·I = LLᵀ and targets T, the weights are
 W = A⁻¹XᵀT, the leverage h_i = ‖L⁻¹x_i‖² + 1/n (the 1/n is the intercept) and the leave-one-out
@@ -79,7 +79,7 @@ class Ridge:
 def blocks(
     images: np.ndarray, index: np.ndarray, mean: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (part of ``index``, its centred rows (B, D) float32) of ``images`` (N, D) uint8."""
+    """Yield (part of ``index``, its centred rows (B, D) float32) of (N, D) uint8 or float."""
     shift = mean.astype(np.float32)
     for start in range(0, len(index), BLOCK):
         part = index[start : start + BLOCK]
@@ -89,10 +89,14 @@ def blocks(
 
 
 def moments(images: np.ndarray, index: np.ndarray) -> Moments:
-    """Moments of ``images[index]``, (N, D) uint8: integer mean, float64 sum of float32 blocks."""
-    total = np.zeros(images.shape[1], dtype=np.int64)
+    """Moments of ``images[index]``, (N, D) uint8 or float: float64 sums of float32 blocks.
+
+    The sums of uint8 rows are integers, so that their mean does not depend on the rows' order.
+    """
+    exact = np.int64 if images.dtype.kind in "iub" else np.float64
+    total = np.zeros(images.shape[1], dtype=exact)
     for start in range(0, len(index), BLOCK):
-        total += images[index[start : start + BLOCK]].sum(axis=0, dtype=np.int64)
+        total += images[index[start : start + BLOCK]].sum(axis=0, dtype=exact)
     mean = total / len(index)
     lower = np.zeros((images.shape[1], images.shape[1]), order="F")
     for _, rows in blocks(images, index, mean):

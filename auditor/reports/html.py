@@ -14,7 +14,7 @@ import polars as pl
 from auditor.interfaces import ReportFormat
 from auditor.records import Finding, Severity
 from auditor.report import Report
-from auditor.reports.pictures import Pictures, Shot, choose, map_view
+from auditor.reports.pictures import Pictures, Shot, choose, map_view, trigger_view
 from auditor.reports.text import count, duration, measure, percent, plain, prose, shorten
 from auditor.reports.wording import (
     POWER_TITLE,
@@ -102,7 +102,8 @@ def _view(report: Report) -> dict[str, Any]:
         "facts": short_facts(report),
         "tiles": _tiles(report),
         "findings": [
-            _card(finding, *strips) for finding, strips in zip(shown, pictures.strips, strict=True)
+            _card(finding, *strips, trigger_view(report, finding))
+            for finding, strips in zip(shown, pictures.strips, strict=True)
         ],
         "findings_note": " · ".join(f"{n} {severity}" for severity, n in tally(findings)),
         "findings_left": count(len(findings) - len(shown)) if len(findings) > len(shown) else "",
@@ -177,7 +178,12 @@ def _tile(name: str, value: int | str, note: str, mood: str = "") -> dict[str, s
     return {"name": name, "value": shown, "note": note, "mood": mood if value else ""}
 
 
-def _card(finding: Finding, flagged: Sequence[Shot], normal: Sequence[Shot]) -> dict[str, Any]:
+def _card(
+    finding: Finding,
+    flagged: Sequence[Shot],
+    normal: Sequence[Shot],
+    trigger: Mapping[str, str] | None,
+) -> dict[str, Any]:
     more = f"{len(flagged)} of {count(finding.n_samples)}" if flagged else ""
     about = [count(finding.n_samples, "sample")] if finding.n_samples else []
     about.append(f"{finding.confidence} confidence")
@@ -193,6 +199,7 @@ def _card(finding: Finding, flagged: Sequence[Shot], normal: Sequence[Shot]) -> 
         "flagged": [_shot(shot) for shot in flagged],
         "flagged_more": more,
         "normal": [_shot(shot) for shot in normal],
+        "trigger": trigger,
     }
 
 

@@ -135,6 +135,23 @@ def _name(sample: Mapping[str, Any]) -> str:
     return shorten(plain(sample["uri"]), 100) + record
 
 
+def trigger_view(report: Report, finding: Finding) -> dict[str, str] | None:
+    """Prepare the estimated trigger of a finding's group; None where none was estimated."""
+    stamped = {"shortcut_stamped", "shortcut_any_stamped"} & {
+        name for name, value in finding.evidence.items() if value is not None
+    }
+    drawn = report.triggers.get(finding.key) if stamped else None
+    if drawn is None:
+        return None
+    replaced = f"; {drawn.opaque:.1%} of the pixels are replaced" if drawn.opaque else ""
+    return {
+        "pattern": base64.b64encode(drawn.pattern).decode("ascii"),
+        "before": base64.b64encode(drawn.before).decode("ascii"),
+        "after": base64.b64encode(drawn.after).decode("ascii"),
+        "legend": f"change × {drawn.gain:.1f}; grey is none, lighter adds, darker takes{replaced}",
+    }
+
+
 def map_view(report: Report) -> dict[str, Any] | None:
     """Prepare the map: its points as JSON for the page's script, its legend and its words.
 

@@ -48,9 +48,10 @@ def test_leave_one_out_is_a_refit_without_the_row(seed: int, shape: tuple[int, i
     np.testing.assert_allclose(predicted, expected, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
 @pytest.mark.parametrize("n", [5, ridge.BLOCK, ridge.BLOCK + 3])
-def test_moments_of_any_number_of_blocks_are_the_plain_ones(n: int) -> None:
-    images = draw(n + 7, 6, n)
+def test_moments_of_any_number_of_blocks_are_the_plain_ones(n: int, kind: type) -> None:
+    images = (draw(n + 7, 6, n) / (1 if kind is np.uint8 else 7)).astype(kind)
     index = np.arange(n + 7)[::-1][:n]
     data = ridge.moments(images, index)
     rows = images[index].astype(np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from auditor.records import TriggerPictures
 from auditor.report import Report
 from auditor.reports import html, notebook
 
@@ -63,7 +64,7 @@ def test_page_is_well_formed_and_loads_nothing(report: Report) -> None:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href"):
             target = attributes.get(name, "#")
-            assert target.startswith(("#", "data:image/jpeg;base64,"))
+            assert target.startswith(("#", "data:image/jpeg;base64,", "data:image/png;base64,"))
 
 
 def test_policy_allows_its_own_style_and_script_alone(report: Report) -> None:
@@ -116,6 +117,24 @@ def test_each_picture_is_embedded_once_and_every_reference_resolves(make: Make) 
     used = {a["href"] for tag, a in page.elements if tag == "use"}
     assert used == {f"#{name}" for name in ids}
     assert base64.b64decode(images[0]["href"].split(",")[1]).startswith(b"\xff\xd8")
+
+
+def test_an_estimated_trigger_is_drawn_where_its_group_was_stamped(make: Make) -> None:
+    base = make["poisoned"]()
+    drawn = TriggerPictures(b"pattern", 3.5, 0.25, b"before", b"after")
+    assert "Estimated trigger" not in html.render(replace(base, triggers={"class0": drawn}))
+    stamped = tuple(
+        replace(one, evidence={**one.evidence, "shortcut_stamped": 0.97})
+        if one.rule == "BKD001"
+        else one
+        for one in base.findings
+    )
+    page = html.render(replace(base, findings=stamped, triggers={"class0": drawn}))
+    for data in (b"pattern", b"before", b"after"):
+        assert f"data:image/png;base64,{base64.b64encode(data).decode()}" in page
+    assert "change × 3.5" in page
+    assert "25.0% of the pixels are replaced" in page
+    assert "Estimated trigger" not in html.render(replace(base, findings=stamped))
 
 
 def test_map_has_every_point_and_marks_the_flagged(make: Make) -> None:
