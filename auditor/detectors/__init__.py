@@ -1,6 +1,7 @@
 """Detectors: each measures samples from their views, with its own null, and judges nothing."""
 
 from auditor.detectors.activation_clustering import ACTIVATION_CLUSTERING
+from auditor.detectors.impostor import IMPOSTOR
 from auditor.detectors.label_consistency import LABEL_CONSISTENCY
 from auditor.detectors.loss import LOSS
 from auditor.detectors.moving import MOVING
@@ -18,6 +19,7 @@ DETECTORS: tuple[Detector, ...] = (
     LOSS,
     SPECTRAL,
     ACTIVATION_CLUSTERING,
+    IMPOSTOR,
     OUTLIER,
 )
 """Every detector a scan runs, in the order of the report."""

@@ -1,0 +1,244 @@
+"""Impostors: a population inside a class that is recognised as the class, but is not of its kind.
+
+A dirty-label trigger that a network has learnt takes pictures of every other class into one. There
+they stand apart in the activations, as Tang et al. say, but so do the kinds of thing that natural
+classes are made of. Two more questions tell them apart. What would the network say if it could not
+say the label? A natural group has preferences, impostors come from all other classes in
+proportion. And do their pictures look like the class's other pictures? Each is asked of rows that
+the mixture was not fitted to, and of two networks that share no training sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from auditor.detectors.likeness import MAX_REFERENCE, thumbnails, votes
+from auditor.detectors.mixture import (
+    Populations,
+    even_distribution,
+    evenness,
+    fit_populations,
+)
+from auditor.detectors.subpopulation import (
+    MIN_BLOCK,
+    Block,
+    class_blocks,
+    class_table,
+    nullable,
+    read_block,
+    whitener,
+)
+from auditor.interfaces import Detector, Evidence, InapplicableError, Material
+
+N_DIRECTIONS = 12
+"""Leading whitened directions that are kept. With 24, blocks of 250 rows found the group of an
+input-aware trigger in half of the splits only; with 12 in nearly all."""
+
+N_SPLITS = 4
+"""Ways to halve a block; the gains of one depend on which rows fall where (± 0.1 at 250 rows)."""
+
+MIN_CLASSES = 4
+"""With two classes there is one runner-up, with three a half each: no preference to compare."""
+
+MIN_GROUP = 10
+"""Rows that stand apart: of fewer, shares of runner-ups and of neighbours mean nothing."""
+
+NOTHING = {
+    "activation_gain": 0.0,
+    "runner_gain": 0.0,
+    "evenness": 0.0,
+    "foreign": 0.0,
+    "share": 0.0,
+}
+"""Where no second population was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """How rows of a block become points: centred, whitened, on the block's leading directions."""
+
+    mean: np.ndarray
+    matrix: np.ndarray
+
+    def points(self, features: np.ndarray) -> np.ndarray:
+        """(n, D) activations → (n, d) float64."""
+        points: np.ndarray = (features.astype(np.float32) - self.mean) @ self.matrix
+        return points.astype(np.float64)
+
+
+def project(features: np.ndarray, block: Block, root: np.ndarray) -> Projection:
+    """The leading directions of a block, after whitening with ``root`` (D, D)."""
+    rows = read_block(features, block) @ root
+    _, vectors = np.linalg.eigh((rows.T @ rows).astype(np.float64))
+    leading = vectors[:, ::-1][:, :N_DIRECTIONS].astype(np.float32)
+    mean = np.asarray(features[block.index], np.float32).mean(axis=0)
+    return Projection(mean, root @ leading)
+
+
+def halves(points: np.ndarray, column: int) -> np.ndarray:
+    """(n,) bool: every other row along one direction, whatever their order in the file."""
+    first = np.zeros(len(points), bool)
+    first[np.argsort(points[:, column], kind="stable")[::2]] = True
+    return first
+
+
+def split_half(
+    points: np.ndarray, runner_up: np.ndarray, even: np.ndarray
+) -> tuple[dict[str, float], np.ndarray]:
+    """Fit each half of a block and ask the other, for four ways to halve it.
+
+    Args:
+        points: (n, d) float64.
+        runner_up: (n,) int64.
+        even: (K,) as `mixture.even_distribution` gives it.
+
+    Returns:
+        ``activation_gain`` and ``runner_gain`` (means of all halves), ``evenness`` and ``share``
+        of the rows that stand apart by their activations alone, and (n,) bool: which they are.
+    """
+    chance = np.zeros(len(points))
+    gains = []
+    for column in range(min(N_SPLITS, points.shape[1])):
+        first = halves(points, column)
+        for fitted in (first, ~first):
+            model = fit_populations(points[fitted], runner_up[fitted], even)
+            if model is None:
+                gains.append((0.0, 0.0))
+                continue
+            gains.append(model.gains(points[~fitted], runner_up[~fitted]))
+            chance[~fitted] += model.by_activation(points[~fitted]) / N_SPLITS
+    apart = chance > 0.5
+    if min(apart.sum(), (~apart).sum()) < MIN_GROUP:
+        return dict(NOTHING), apart
+    activation, runner = np.mean(gains, axis=0)
+    measures = {
+        "activation_gain": float(activation),
+        "runner_gain": float(runner),
+        "evenness": evenness(runner_up[apart], even),
+        "share": float(apart.mean()),
+    }
+    return measures, apart
+
+
+def foreignness(
+    material: Material, block: Block, apart: np.ndarray, reference: np.ndarray
+) -> float:
+    """Do the pictures that stand apart look less like the class than its others do?
+
+    Args:
+        material: with the pixels.
+        block: its rows.
+        apart: (n,) bool, the group; its own rows are no neighbours, a visible trigger would make
+            them each other's.
+        reference: (m,) int64, the rows that may be neighbours, ascending.
+
+    Returns:
+        (v_rest − v_group) / (v_rest − v_others), where v is the mean share of neighbours of the
+        class: 0 if the group is as native as the rest, 1 if it is as foreign as other classes;
+        0 where pictures tell nothing of the class.
+    """
+    pixels = material.views["pixels"]
+    labels = material.labels
+    kept = np.setdiff1d(reference, block.index[apart])
+    others = reference[labels[reference] != block.label]
+    asked = np.concatenate([block.index, others])
+    shares = votes(
+        thumbnails(pixels, asked), asked, thumbnails(pixels, kept), kept,
+        labels[kept] == block.label,
+    )  # fmt: skip
+    own, stranger = shares[: len(block.index)], float(shares[len(block.index) :].mean())
+    rest, group = float(own[~apart].mean()), float(own[apart].mean())
+    return (rest - group) / (rest - stranger) if rest > stranger else 0.0
+
+
+def measure(material: Material) -> Evidence:
+    """Score samples and classes; null where a class has under 60 samples in a fold."""
+    if material.n_classes < MIN_CLASSES:
+        raise InapplicableError(f"needs {MIN_CLASSES} classes, there are {material.n_classes}")
+    blocks = [_without_copies(block, material) for block in class_blocks(material)]
+    blocks = [block for block in blocks if block.index.size >= MIN_BLOCK]
+    if not blocks:
+        raise InapplicableError(f"no class has {MIN_BLOCK} distinct samples in each half")
+    features = material.views["penultimate"]
+    fold = np.asarray(material.views["fold"])
+    runner_up = runners(material.views["probabilities"], material.labels)
+    counts = np.bincount(material.labels[material.labels >= 0], minlength=material.n_classes)
+    roots = {
+        number: whitener(features, [block for block in blocks if block.fold == number])
+        for number in {block.fold for block in blocks}
+    }
+    reference = _reference(material)
+    score = np.full(len(material.labels), np.nan)
+    found: dict[int, list[Mapping[str, float]]] = {}
+    for done, block in enumerate(blocks):
+        even = even_distribution(counts, block.label)
+        projection = project(features, block, roots[block.fold])
+        points = projection.points(features[block.index])
+        measures, apart = split_half(points, runner_up[block.index], even)
+        measures["foreign"] = 0.0
+        if min(measures["activation_gain"], measures["runner_gain"]) > 0:
+            measures["foreign"] = foreignness(material, block, apart, reference)
+        model = fit_populations(points, runner_up[block.index], even)
+        everyone = np.flatnonzero((fold == block.fold) & (material.labels == block.label))
+        score[everyone] = _posterior(model, projection, features[everyone], runner_up[everyone])
+        found.setdefault(block.label, []).append(
+            {f"impostor_{name}": measures[name] for name in NOTHING}
+        )
+        material.progress(done + 1, len(blocks))
+    columns = {
+        "row": material.rows,
+        "impostor_score": nullable(score, pl.Float64),
+        "impostor_member": nullable(np.where(np.isnan(score), np.nan, score > 0.5), pl.Boolean),
+    }
+    return {"sample": pl.DataFrame(columns), "class": class_table(found)}
+
+
+def runners(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) int64: the likeliest class of each sample but its label."""
+    answers = np.array(probabilities, np.float32)
+    known = np.flatnonzero(labels >= 0)
+    answers[known, labels[known]] = -1.0
+    likeliest: np.ndarray = answers.argmax(axis=1)
+    return likeliest
+
+
+def _posterior(
+    model: Populations | None, projection: Projection, features: np.ndarray, runner_up: np.ndarray
+) -> np.ndarray:
+    if model is None:
+        return np.zeros(len(features))
+    return model.posterior(projection.points(features), runner_up)
+
+
+def _without_copies(block: Block, material: Material) -> Block:
+    """Copies of an image lie at one point: they would be a population of their own."""
+    return Block(block.label, block.fold, block.index[material.duplicate_of[block.index] < 0])
+
+
+def _reference(material: Material) -> np.ndarray:
+    """Labelled rows that may be neighbours, at most 6,000, ascending."""
+    rows = np.flatnonzero(material.labels >= 0)
+    if rows.size > MAX_REFERENCE:
+        rows = np.sort(material.generator.choice(rows, MAX_REFERENCE, replace=False))
+    return rows
+
+
+IMPOSTOR = Detector(
+    id="impostor",
+    version="1",
+    title="Impostors: a population of a class whose content comes from all other classes",
+    needs=frozenset({"pixels", "penultimate", "probabilities", "fold", "labels"}),
+    params={
+        "n_directions": N_DIRECTIONS,
+        "n_splits": N_SPLITS,
+        "min_block": MIN_BLOCK,
+        "min_group": MIN_GROUP,
+    },
+    citation="Two populations after Tang et al. 2021, Demon in the Variant (SCAn), §5; the "
+    "runner-up and likeness tests are ours",
+    run=measure,
+)
