@@ -36,6 +36,8 @@ LEAST_EVEN = 0.05
 0.25 F1 on labels moved to the next class (5 %) falls from 0.58 to 0.48."""
 
 Z_95 = 1.96
+Z_99 = 2.33
+"""Standard errors of the floor that prove noise: one draw in a hundred, one-sided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ def tail_floor(rank: np.ndarray) -> Floor:
     rate = float(np.clip(min(weights @ rates, rates.mean()), 0.0, 1.0))
     error = Z_95 * float(np.sqrt(weights**2 @ ((counts[:N_BINS] + 1) / width**2)))
     return Floor(rate, max(0.0, rate - error), min(1.0, rate + error))
+
+
+def is_proven(floor: Floor) -> bool:
+    """Whether the rate is beyond its sampling error, at 99 %."""
+    return floor.rate > (floor.high - floor.rate) * Z_99 / Z_95
 
 
 def tail_disputes(

@@ -7,6 +7,7 @@ from auditor.detectors.label_noise import judge_labels
 from auditor.detectors.label_pattern import (
     TAIL,
     even_rate,
+    is_proven,
     mean_rate,
     one_way_rates,
     relative,
@@ -63,6 +64,8 @@ def test_floor_is_the_line_at_rank_zero():
     # The mean caps the line, so the spread is that of the smaller of the two.
     assert 0.4 < spread / ((floor.high - floor.low) / 3.92) < 1.3
     assert tail_floor(np.ones(100)).rate == 0.0
+    assert is_proven(floor)
+    assert not is_proven(tail_floor(np.ones(100)))
 
 
 def test_one_way_rates_match_a_slow_twin():
