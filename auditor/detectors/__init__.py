@@ -7,11 +7,13 @@ from auditor.detectors.moving import MOVING
 from auditor.detectors.outlier import OUTLIER
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.spectral import SPECTRAL
+from auditor.detectors.texture import TEXTURE
 from auditor.interfaces import Detector
 
 DETECTORS: tuple[Detector, ...] = (
     SHORTCUT,
     MOVING,
+    TEXTURE,
     LABEL_CONSISTENCY,
     LOSS,
     SPECTRAL,
