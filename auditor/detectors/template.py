@@ -29,7 +29,10 @@ FIXED_SPAN = 4.0
 """Pixels: centres of a trigger that keeps its place differ by which part of it was the salient one.
 """
 
-ROUNDS = 3
+ROUNDS = 6
+"""Most rounds over the class; it stops where the members no longer change. Of 30 squares of 8×8 at
+0.3 % three rounds gathered 30, 30 and 24; six all three times 30."""
+
 STEP = 256
 
 
@@ -163,9 +166,10 @@ def grow(
         kept = scores > outside + CUT * (inside - outside)
         if inside <= outside or not 2 <= kept.sum() <= len(kept) * MAX_SHARE:
             return None
-        if step < ROUNDS - 1:
-            at = np.where(kept[:, None], places, at)
-            members = kept
+        if step == ROUNDS - 1 or np.array_equal(kept, members):
+            break
+        at = np.where(kept[:, None], places, at)
+        members = kept
     grown = Group(group.label, group.view, group.rows, members, scores, group.weights)
     everywhere, _ = respond(images, np.arange(len(images)), behind.mean, kernel, box)
     everywhere[group.rows] = scores
