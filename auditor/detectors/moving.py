@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from auditor.detectors.exclusivity import Measured, against_others, best_of_each
+from auditor.detectors.figures import class_frame, sample_frame
 from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import Probe, fit_matrix, is_grey, search
 from auditor.detectors.salient import FEATURES, FLOOR, SIDE, fourier, salient
@@ -44,18 +45,6 @@ of three in one class, two were found instead of one. Further groups count only 
 
 MAX_FURTHER = 3
 
-CLASS_SCHEMA = {
-    "label": pl.Int64,
-    "moving_n": pl.Int64,
-    "moving_separation": pl.Float64,
-    "moving_contrast": pl.Float64,
-    "moving_gap": pl.Float64,
-    "moving_shoulder": pl.Float64,
-    "moving_excess": pl.Float64,
-    "moving_strength": pl.Float64,
-    "moving_grown": pl.Boolean,
-}
-
 
 def measure(material: Material) -> Evidence:
     """Measure every class; columns: ``docs/detectors/moving.md``.
@@ -83,11 +72,11 @@ def measure(material: Material) -> Evidence:
         one for first in best if _is_clear(first) for one in _peel(scene, first, material.generator)
     ]
     material.progress(len(by_class) + 1, len(by_class) + 1)
+    grown = [one is not seed for one, seed in zip(best, seeds, strict=True)]
     return {
-        "sample": _samples(material, best + further),
-        "class": pl.DataFrame(
-            [_figures(one, one is not seed) for one, seed in zip(best, seeds, strict=True)],
-            schema=CLASS_SCHEMA,
+        "sample": sample_frame("moving", material, best + further),
+        "class": class_frame("moving", best).with_columns(
+            moving_grown=pl.Series(grown, dtype=pl.Boolean)
         ),
     }
 
@@ -151,32 +140,6 @@ def _stands_out(seed: Measured) -> bool:
 def _holds(grown: Group, seed: Group) -> bool:
     """Whether a template kept its seed: one that lost it found something else, or nothing."""
     return 2 * int((grown.members & seed.members).sum()) > seed.size
-
-
-def _samples(material: Material, best: list[Measured]) -> pl.DataFrame:
-    """Each row's place beside the groups of its class, the nearest of them."""
-    score = np.full(len(material.rows), np.nan)
-    for one in best:
-        own = material.labels == one.group.label
-        score[own] = np.fmax(score[own], one.scores(one.places))
-    frame = pl.DataFrame({"row": material.rows, "moving_score": score})
-    return frame.with_columns(pl.col("moving_score").fill_nan(None)).with_columns(
-        moving_member=pl.col("moving_score") > CUT
-    )
-
-
-def _figures(one: Measured, grown: bool) -> dict[str, float | int]:
-    return {
-        "label": one.group.label,
-        "moving_n": one.group.size,
-        "moving_separation": one.group.separation,
-        "moving_contrast": one.group.contrast,
-        "moving_gap": one.group.gap,
-        "moving_shoulder": one.group.shoulder,
-        "moving_excess": one.excess,
-        "moving_strength": one.group.strength,
-        "moving_grown": grown,
-    }
 
 
 MOVING = Detector(

@@ -3,8 +3,7 @@
 Quantisation, compression and spectral patterns leave no pixel pattern, but shift the statistics of
 every image they touch: block-DCT magnitudes, autocorrelations of residuals, colour moments (the
 ``texture`` view). The search is that of the shortcut probe (``standing``). Honest data has groups
-of one processing too, so a group counts only where content disputes its labels and no other class
-shows it.
+of one processing too, so such a group says most where content disputes its labels.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ def measure(material: Material) -> Evidence:
 TEXTURE = Detector(
     id="texture",
     version="1",
-    title="Texture probe: a group of samples whose processing predicts a disputed label",
-    needs=frozenset({"texture", "labels", "probabilities"}),
+    title="Texture probe: a group of samples whose processing predicts their label",
+    needs=frozenset({"texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},
     citation="Leave-one-out ridge in closed form (Cook & Weisberg 1982, §2.2), self-trained, on "
     "DCT and residual statistics (cf. Fridrich & Kodovský 2012)",

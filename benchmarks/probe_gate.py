@@ -1,13 +1,13 @@
-"""What the moving-trigger probe measures on clean, mislabelled and poisoned data: its gate's base.
+"""What the moving and texture probes measure on clean, mislabelled and poisoned data: their gates.
 
-    python benchmarks/moving_gate.py --cifar10 train.parquet --fashion train.parquet \
+    python benchmarks/probe_gate.py moving|texture --cifar10 train.parquet --fashion train.parquet \
         --imagenette train/ [--split tune|report|later]
 
 Draws samples, poisons them in memory at 32×32 (``auditor.attacks``), encodes every image of a
 poisoned draw again as JPEG at quality 75 (grey ones as PNG, as their source is), and runs the
 detector. Clean draws get one row: the class that comes closest to the gate. Poisoned draws get one
 row: the target class, with the samples found and the number of other classes that fire. Writes
-moving-gate.csv.
+<detector>-gate.csv.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from auditor.attacks.parquet_copy import open_parquet
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.attacks.rewriting import thumbnails
 from auditor.detectors.moving import MOVING
+from auditor.detectors.texture import TEXTURE
+from auditor.features.texture import texture_view
 from auditor.interfaces import AttackMaterial, AttackRequest, Material, Victim
 from auditor.ruleset import load_rules
 
-OUT = Path(__file__).with_name("moving-gate.csv")
 SIDE = 32
-RULES = ("BKD010", "BKD011")
+PROBES = {"moving": (MOVING, ("BKD010", "BKD011")), "texture": (TEXTURE, ("BKD014",))}
 
 SEEDS = {"tune": (0, 1), "report": (2, 3, 4), "later": (5, 6)}
 """``later`` was drawn after the likely rule's bounds were tightened on ``report``."""
@@ -47,7 +48,7 @@ LARGE = 20000
 WHOLE = 60000
 
 NULLS = (("clean", 0.0), ("flip", 0.1), ("pair", 0.02))
-ATTACKS = (
+MOVING_ATTACKS = (
     ("trojan_moving", {}, (0.003, 0.01)),
     ("badnets", {"position": "random"}, (0.003, 0.01)),
     ("badnets", {"position": "random", "pixels": "5"}, (0.003, 0.01)),
@@ -55,6 +56,12 @@ ATTACKS = (
     ("badnets", {"pattern": "white"}, (0.003, 0.03)),
     ("multi_trigger", {}, (0.01,)),
     ("input_aware", {}, (0.05,)),
+)
+TEXTURE_ATTACKS = (
+    ("bpp", {}, (0.02, 0.05)),
+    ("wanet", {}, (0.05,)),
+    ("ssba", {}, (0.02,)),
+    ("ctrl", {}, (0.05,)),
 )
 LEAST = 24
 """Poisoned samples of a draw: fewer can not fire."""
@@ -74,24 +81,24 @@ class Case:
     seed: int
 
 
-def cases(split: str) -> list[Case]:
+def cases(name: str, split: str) -> list[Case]:
     """The draws of a split: per dataset and seed the clean and mislabelled ones, then attacks."""
     made = []
     for dataset, sizes in SIZES.items():
         for seed in SEEDS[split] if split != "later" else ():
             target = (3 * seed + len(dataset)) % 10
-            plain = [(n, name, {}, rate) for n in sizes for name, rate in NULLS]
+            plain = [(n, kind, {}, rate) for n in sizes for kind, rate in NULLS]
             if dataset != "imagenette" and seed == SEEDS[split][0]:
                 plain.append((LARGE, "clean", {}, 0.0))
             stamped = [
-                (sizes[-1], name, params, rate)
-                for name, params, rates in ATTACKS
+                (sizes[-1], kind, params, rate)
+                for kind, params, rates in (MOVING_ATTACKS if name == "moving" else TEXTURE_ATTACKS)
                 for rate in rates
                 if rate * sizes[-1] >= LEAST and seed in SEEDS[split][:2]
             ]
             made += [
-                Case(split, dataset, n, name, params, rate, target, seed)
-                for n, name, params, rate in plain + stamped
+                Case(split, dataset, n, kind, params, rate, target, seed)
+                for n, kind, params, rate in plain + stamped
             ]
     return made + (later() if split == "later" else [])
 
@@ -173,34 +180,36 @@ def encoded(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def measure(case: Case, folder: Path) -> Mapping[str, object]:
+def measure(name: str, case: Case, folder: Path) -> Mapping[str, object]:
     """One row: the target's figures, or those of the class closest to the gate."""
     images, labels, truth = draw(case, folder)
     n = len(labels)
+    textures = np.concatenate([texture_view(images[i : i + 1024]) for i in range(0, n, 1024)])
+    probe, rules = PROBES[name]
     material = Material(
-        np.arange(n, dtype=np.uint64), labels, 10, {"pixels": images}, np.full(n, -1),
-        np.random.default_rng(case.seed), lambda done, total: None,
+        np.arange(n, dtype=np.uint64), labels, 10, {"pixels": images, "texture": textures},
+        np.full(n, -1), np.random.default_rng(case.seed), lambda done, total: None,
     )  # fmt: skip
     started = time.process_time()
-    evidence = MOVING.run(material)
+    evidence = probe.run(material)
     seconds = time.process_time() - started
-    when = {rule.id: rule.when for rule in load_rules() if rule.id in RULES}
-    fires = [pl.sql_expr(f"({condition})").alias(name) for name, condition in when.items()]
+    when = {rule.id: rule.when for rule in load_rules() if rule.id in rules}
+    fires = [pl.sql_expr(f"({condition})").alias(rule) for rule, condition in when.items()]
     table = evidence["class"].with_columns(fires)
     hit = pl.any_horizontal(*when)
     poisoned = bool(truth.any())
     if poisoned:
         row = table.filter(pl.col("label") == case.target)
     else:
-        merit = pl.col("moving_contrast") / (pl.col("moving_excess") / 0.03).clip(1)
-        row = table.sort((pl.col("moving_n") >= 20) * merit, descending=True).head(1)
-    found = evidence["sample"]["moving_member"].fill_null(False).to_numpy()
+        merit = pl.col(f"{name}_contrast") / (pl.col(f"{name}_excess") / 0.03).clip(1)
+        row = table.sort((pl.col(f"{name}_n") >= 20) * merit, descending=True).head(1)
+    found = evidence["sample"][f"{name}_member"].fill_null(False).to_numpy()
     own = labels == row["label"].item()
-    fired = [name for name in when if row[name].item()]
+    fired = [rule for rule in when if row[rule].item()]
     figures = {
-        name.removeprefix("moving_"): round(value, 4) if isinstance(value, float) else value
-        for name, value in row.row(0, named=True).items()
-        if name not in when
+        column.removeprefix(f"{name}_"): round(value, 4) if isinstance(value, float) else value
+        for column, value in row.row(0, named=True).items()
+        if column not in when
     }
     return {
         "dataset": case.dataset, "n_rows": n, "attack": case.attack,
@@ -217,18 +226,21 @@ def measure(case: Case, folder: Path) -> Mapping[str, object]:
 def main() -> None:
     """Measure every case of the splits asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in SIZES:
-        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("detector", choices=tuple(PROBES))
+    for dataset in SIZES:
+        parser.add_argument(f"--{dataset}", type=Path)
     parser.add_argument("--split", action="append", choices=tuple(SEEDS))
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path)
     asked = vars(parser.parse_args())
+    name = asked["detector"]
+    out = asked["out"] or Path(__file__).with_name(f"{name}-gate.csv")
     rows: list[Mapping[str, object]] = []
     for split in asked["split"] or SEEDS:
-        for case in cases(split):
+        for case in cases(name, split):
             if asked[case.dataset] is None:
                 continue
-            rows.append(measure(case, asked[case.dataset]))
-            with asked["out"].open("w", newline="") as file:
+            rows.append(measure(name, case, asked[case.dataset]))
+            with out.open("w", newline="") as file:
                 table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
                 table.writeheader()
                 table.writerows(rows)
