@@ -31,7 +31,9 @@ MAX_CLASS_ROWS = 8192
 """Rows of one class that search for groups: 100 MB of whitened pixels; the rest is scored after."""
 
 KEPT = 4
-"""Groups of a class that are measured against the whole dataset; the best is reported."""
+"""Groups of a class that are measured against the whole dataset, by contrast and by clarity; the
+best is reported. A faint trigger fades out as natural groups do, but in no other class: by clarity
+alone an invisible trigger on 1 % of 10,000 images was not kept."""
 
 MAX_SHARE = 0.9
 """Largest share of its class that a group may be: poison of a tenth of a dataset of ten classes is
@@ -118,7 +120,9 @@ def search(
             Group(label, view, chosen, members, predictions, np.empty(0))
             for members, predictions in zip(found.members.T, found.predictions.T, strict=True)
         )
-    groups = sorted(groups, key=lambda group: -group.clarity)[:KEPT]
+    starkest = sorted(groups, key=lambda group: -group.contrast)[:KEPT]
+    clearest = sorted(groups, key=lambda group: -group.clarity)[:KEPT]
+    groups = list({id(group): group for group in starkest + clearest}.values())
     if len(chosen) < len(rows):
         return [_extend(probe, group, rows) for group in groups]
     return [

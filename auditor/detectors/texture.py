@@ -78,7 +78,7 @@ def measure(material: Material) -> Evidence:
 
 TEXTURE = Detector(
     id="texture",
-    version="1",
+    version="2",
     title="Texture probe: a group of samples whose processing predicts their label",
     needs=frozenset({"texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},
