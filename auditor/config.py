@@ -15,8 +15,9 @@ from platformdirs import user_cache_path
 from auditor.errors import UsageError
 from auditor.records import Confidence, Severity
 
-PROFILES = ("fast", "default")
-"""``fast`` trains no network: checks, duplicates and the training-free detectors only."""
+PROFILES = ("fast", "default", "thorough")
+"""``fast`` trains no network: checks, duplicates and the training-free detectors only. ``thorough``
+also trains a victim on the whole dataset, for detectors that ask what it has learnt."""
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -62,6 +62,27 @@ def make_reference(
     return reference, views
 
 
+def make_victim(
+    settings: Config, ledger: Ledger, home: Path, progress: Progress
+) -> tuple[str, Mapping[str, np.ndarray]]:
+    """Train a network on the whole dataset; the digest of its weights, and its views in row order.
+
+    Raises:
+        InapplicableError: too few classes or samples.
+        UsageError: ``--device`` can not be had.
+    """
+    from auditor.features.suspect import VERSION, load_views, make_suspect
+
+    labels = ledger.scanned["label"].fill_null(-1).to_numpy()
+    folder = home / f"victim-{VERSION}-{settings.seed}-{settings.device}"
+    folder.mkdir(exist_ok=True)
+    digest = make_suspect(
+        ledger.views["pixels"], labels, len(ledger.class_names), folder,
+        settings.seed, settings.device, progress,
+    )  # fmt: skip
+    return digest, load_views(folder)
+
+
 def reference_folder(home: Path, settings: Config) -> Path:
     """Where `make_reference` keeps the networks that it trains on a dataset."""
     from auditor.features.reference import VERSION

@@ -21,7 +21,7 @@ from auditor.blind_spots import blind_spots
 from auditor.config import Config, load_config
 from auditor.credentials import check_credentials
 from auditor.decoders import compare_decoders, has_second_decoder
-from auditor.detectors import DETECTORS
+from auditor.detectors import DETECTORS, THOROUGH
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
 from auditor.explaining import explain
@@ -46,7 +46,7 @@ from auditor.records import (
     Reference,
     Verdict,
 )
-from auditor.reference import make_reference, reference_folder
+from auditor.reference import make_reference, make_victim, reference_folder
 from auditor.report import Report
 from auditor.ruleset import load_rules, select_rules
 
@@ -134,8 +134,17 @@ def scan(
                     reference, views, absent = _reference(settings, taken, make)
             digest = reference.digest if reference else ""
             every = {**part.ledger.views, **views}
+            detectors = DETECTORS
+            if settings.profile == "thorough":
+                detectors = (*DETECTORS, *THOROUGH)
+                stage = watch.stage("Training a network on everything")
+                with stage as progress, clock.time("victim"):
+                    learn = partial(make_victim, settings, ledger, home, progress)
+                    known, learnt, why = _victim(taken, learn)
+                every |= part.take(learnt)
+                digest, absent = f"{digest}{known}", absent or why
             bench = Bench(part.ledger, every, absent, home, digest, settings.seed)
-            for detector in DETECTORS:
+            for detector in detectors:
                 with watch.stage(detector.title) as progress, clock.time(detector.id):
                     run_detector(detector, bench, part.taken, progress)
             with watch.stage("Asking the network"), clock.time("shortcut_network"):
@@ -244,6 +253,22 @@ def _reference(
     if not made:
         return None, {}, taken.runs[-1].reason or "the reference network was not trained"
     taken.runs.pop()  # a reference that was made has its own place in the report
+    return (*made[0], "")
+
+
+def _victim(
+    taken: Measurements, make: Callable[[], tuple[str, Mapping[str, np.ndarray]]]
+) -> tuple[str, Mapping[str, np.ndarray], str]:
+    """The victim's digest and its views of the scanned rows, or why there are none."""
+    made: list[tuple[str, Mapping[str, np.ndarray]]] = []
+
+    def run() -> Evidence:
+        made.append(make())
+        return {}
+
+    attempt("victim", "1", {}, taken, run)
+    if not made:
+        return "", {}, taken.runs[-1].reason or "the victim network was not trained"
     return (*made[0], "")
 
 

@@ -87,7 +87,7 @@ def test_a_config_beside_a_single_file_came_with_it(
         ("allow_refused = nan", "a fraction"),
         ("allow_refused = -1", "a fraction"),
         ("allow_refused = true", "a fraction"),
-        ("profile = 'slow'", "one of fast, default"),
+        ("profile = 'slow'", "one of fast, default, thorough"),
         ("device = 'tpu'", "one of auto"),
         ("no_cache = 'maybe'", "true or false"),
         ("image = 3", "text"),

@@ -58,7 +58,7 @@ class Case:
         target, source_class: class names or numbers, as `auditor poison` takes them.
         params: the attack's parameters that are not canonical.
         size: samples of the cut; None takes all but the held-out ones.
-        profile: ``fast`` or ``default``, as `auditor scan` has it.
+        profile: ``fast``, ``default`` or ``thorough``, as `auditor scan` has it.
         victim_epochs: whether the attack works is asked of a network trained on the whole copy for
             so many epochs; 0 asks the networks that the scan trained for itself.
     """

@@ -38,6 +38,7 @@ class Profile(StrEnum):
 
     fast = "fast"
     default = "default"
+    thorough = "thorough"
 
 
 class Device(StrEnum):

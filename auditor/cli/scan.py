@@ -68,7 +68,11 @@ def scan(
         ),
     ] = None,
     profile: Annotated[
-        Profile | None, typer.Option(help="'fast' trains no network.  [default: default]")
+        Profile | None,
+        typer.Option(
+            help="'fast' trains no network; 'thorough' also trains one on the whole dataset.  "
+            "[default: default]"
+        ),
     ] = None,
     device: Annotated[Device | None, typer.Option(help="[default: auto]")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="[default: 0]")] = None,

@@ -9,6 +9,7 @@ from auditor.detectors.outlier import OUTLIER
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.spectral import SPECTRAL
 from auditor.detectors.texture import TEXTURE
+from auditor.detectors.victim_impostor import VICTIM_IMPOSTOR
 from auditor.interfaces import Detector
 
 DETECTORS: tuple[Detector, ...] = (
@@ -24,4 +25,7 @@ DETECTORS: tuple[Detector, ...] = (
 )
 """Every detector a scan runs, in the order of the report."""
 
-__all__ = ["DETECTORS"]
+THOROUGH: tuple[Detector, ...] = (VICTIM_IMPOSTOR,)
+"""What the thorough profile runs besides: detectors of a network that learnt the whole dataset."""
+
+__all__ = ["DETECTORS", "THOROUGH"]

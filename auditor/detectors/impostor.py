@@ -10,7 +10,7 @@ the mixture was not fitted to, and of two networks that share no training sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,15 +157,52 @@ def foreignness(
 
 def measure(material: Material) -> Evidence:
     """Score samples and classes; null where a class has under 60 samples in a fold."""
+    blocks = [without_copies(block, material) for block in class_blocks(material)]
+    score, found = find(
+        material, blocks, material.views["penultimate"], material.views["probabilities"],
+        np.asarray(material.views["fold"]),
+    )  # fmt: skip
+    named = {
+        label: [{f"impostor_{name}": one[name] for name in NOTHING} for one in measures]
+        for label, measures in found.items()
+    }
+    columns = {
+        "row": material.rows,
+        "impostor_score": nullable(score, pl.Float64),
+        "impostor_member": nullable(np.where(np.isnan(score), np.nan, score > 0.5), pl.Boolean),
+    }
+    return {"sample": pl.DataFrame(columns), "class": class_table(named)}
+
+
+def find(
+    material: Material,
+    blocks: Sequence[Block],
+    features: np.ndarray,
+    answers: np.ndarray,
+    fold: np.ndarray,
+) -> tuple[np.ndarray, dict[int, list[dict[str, float]]]]:
+    """Measure blocks in one or more networks' views.
+
+    Args:
+        material: labels, pixels and the generator.
+        blocks: rows of one class and network, of which large enough ones are looked at.
+        features: (N, D) activations.
+        answers: (N, K) probabilities or logits.
+        fold: (N,) which network a row belongs to.
+
+    Returns:
+        (N,) float64 probability of an impostor, NaN where not evaluated, and the measures of
+        `NOTHING` by class, one entry a network.
+
+    Raises:
+        InapplicableError: too few classes, or no block is large enough.
+    """
     if material.n_classes < MIN_CLASSES:
         raise InapplicableError(f"needs {MIN_CLASSES} classes, there are {material.n_classes}")
-    blocks = [_without_copies(block, material) for block in class_blocks(material)]
     blocks = [block for block in blocks if block.index.size >= MIN_BLOCK]
     if not blocks:
-        raise InapplicableError(f"no class has {MIN_BLOCK} distinct samples in each half")
-    features = material.views["penultimate"]
-    fold = np.asarray(material.views["fold"])
-    runner_up = runners(material.views["probabilities"], material.labels)
+        raise InapplicableError(f"no class has {MIN_BLOCK} distinct samples to be looked at")
+    runner_up = runners(answers, material.labels)
     counts = np.bincount(material.labels[material.labels >= 0], minlength=material.n_classes)
     roots = {
         number: whitener(features, [block for block in blocks if block.fold == number])
@@ -173,7 +210,7 @@ def measure(material: Material) -> Evidence:
     }
     reference = _reference(material)
     score = np.full(len(material.labels), np.nan)
-    found: dict[int, list[Mapping[str, float]]] = {}
+    found: dict[int, list[dict[str, float]]] = {}
     for done, block in enumerate(blocks):
         even = even_distribution(counts, block.label)
         projection = project(features, block, roots[block.fold])
@@ -185,23 +222,16 @@ def measure(material: Material) -> Evidence:
         model = fit_populations(points, runner_up[block.index], even)
         everyone = np.flatnonzero((fold == block.fold) & (material.labels == block.label))
         score[everyone] = _posterior(model, projection, features[everyone], runner_up[everyone])
-        found.setdefault(block.label, []).append(
-            {f"impostor_{name}": measures[name] for name in NOTHING}
-        )
+        found.setdefault(block.label, []).append(measures)
         material.progress(done + 1, len(blocks))
-    columns = {
-        "row": material.rows,
-        "impostor_score": nullable(score, pl.Float64),
-        "impostor_member": nullable(np.where(np.isnan(score), np.nan, score > 0.5), pl.Boolean),
-    }
-    return {"sample": pl.DataFrame(columns), "class": class_table(found)}
+    return score, found
 
 
-def runners(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def runners(given: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(N,) int64: the likeliest class of each sample but its label."""
-    answers = np.array(probabilities, np.float32)
+    answers = np.array(given, np.float32)
     known = np.flatnonzero(labels >= 0)
-    answers[known, labels[known]] = -1.0
+    answers[known, labels[known]] = -np.inf
     likeliest: np.ndarray = answers.argmax(axis=1)
     return likeliest
 
@@ -214,8 +244,8 @@ def _posterior(
     return model.posterior(projection.points(features), runner_up)
 
 
-def _without_copies(block: Block, material: Material) -> Block:
-    """Copies of an image lie at one point: they would be a population of their own."""
+def without_copies(block: Block, material: Material) -> Block:
+    """Leave copies out: they lie at one point and would be a population of their own."""
     return Block(block.label, block.fold, block.index[material.duplicate_of[block.index] < 0])
 
 

@@ -1,8 +1,9 @@
 """The suspect: a network that learnt the whole dataset, poison included, and what it gives away.
 
-The reference is cross-fitted and trained briefly, so that it hardly learns a trigger. The thorough
-profile also trains a victim (`victim.py`) on every sample and keeps what published detectors ask of
-such a network: activations, answers, and how they hold under disturbance.
+The reference is cross-fitted: each of its networks meets half of the poison and is asked about the
+other half. The thorough profile also trains a victim (`victim.py`) on every sample and keeps its
+activations and answers. What else published detectors ask of such a network (answers under blending
+or amplified layers, unlikely activations) was measured and adds nothing (`benchmarks/ablation.py`).
 """
 
 from __future__ import annotations
@@ -29,19 +30,16 @@ if TYPE_CHECKING:
 VERSION = "1"
 """Raise it with anything that changes the outputs: stored ones are then made anew."""
 
-EPOCHS = 20
-"""How often the victim sees each sample."""
+EPOCHS = 12
+"""How often the victim sees each sample, shifted and mirrored. Measured on 10,000 CIFAR-10 images:
+without augmentation it fits every label by heart in 12 epochs, a warp at 5 % among them, and its
+trigger still works on 11 % of held-out images only; with it, 22 % of that poison is fitted and 72 %
+of an input-aware trigger's, which is learnt."""
 
 MIN_LABELLED = 200
 """With fewer the victim learns nothing that a trigger could be told from."""
 
-OUTPUTS = (
-    "victim_penultimate",
-    "victim_logits",
-    "victim_blended",
-    "victim_amplified",
-    "victim_extremes",
-)
+OUTPUTS = ("victim_penultimate", "victim_logits")
 
 
 def make_suspect(
@@ -55,10 +53,9 @@ def make_suspect(
 ) -> str:
     """Train a victim on the whole dataset and write its views.
 
-    Writes into ``out``: ``victim_penultimate.npy`` (N, D) float16; ``victim_logits.npy`` (N, K)
-    float32; ``victim_blended.npy`` (N, 2), ``victim_amplified.npy`` (N, L) and
-    ``victim_extremes.npy`` (N, L) float32 (see `perturbation`). The weights are kept there too, so
-    that a killed run need not train again; a finished run is returned as it is.
+    Writes into ``out``: ``victim_penultimate.npy`` (N, D) float16 and ``victim_logits.npy`` (N, K)
+    float32. The weights are kept there too, so that a killed run need not train again; a finished
+    run is returned as it is.
 
     Args:
         pixels: (N, 32, 32, 3) uint8, may be memory-mapped.
@@ -89,7 +86,7 @@ def make_suspect(
     done = _finished(out, key)
     if done is not None:
         return done
-    total = plan.passes + _ASKED * len(labels)
+    total = plan.passes + len(labels)
     shown = 0
 
     def advance(n_images: int) -> None:
@@ -99,15 +96,11 @@ def make_suspect(
 
     path = out / f"victim-{key[:16]}.pt"
     network = _trained(path, pixels, labels, rows, n_classes, plan, seed, hardware, advance)
-    _write_views(network, pixels, labels, rows, keys, n_classes, out, seed, hardware, advance)
+    _write_views(network, pixels, rows, n_classes, out, hardware, advance)
     digest = _weights_digest(network)
     record = {"key": key, "digest": digest}
     write_atomically(out / "victim.json", json.dumps(record, indent=1).encode())
     return digest
-
-
-_ASKED = 16
-"""Images that are asked about for each sample: itself, blends, amplified networks, extremes."""
 
 
 def load_views(folder: Path) -> Mapping[str, np.ndarray]:
@@ -169,47 +162,35 @@ def _trained(
 def _write_views(
     network: nn.Sequential,
     pixels: np.ndarray,
-    labels: np.ndarray,
     rows: np.ndarray,
-    keys: np.ndarray,
     n_classes: int,
     out: Path,
-    seed: int,
     hardware: Hardware,
     advance: Callable[[int], None],
 ) -> None:
     """Ask the victim about every sample; each file appears whole or not at all."""
     from auditor.features.network import N_PENULTIMATE
-    from auditor.features.perturbation import (
-        amplified_answers,
-        blended_answers,
-        draw_partners,
-        normalised_extremes,
-    )
     from auditor.features.training import measure_scaling, predict
 
-    n = len(labels)
+    n = len(pixels)
     scale = measure_scaling(pixels, rows)
-    penultimate = np.empty((n, N_PENULTIMATE), np.float16)
-    logits = np.empty((n, n_classes), np.float32)
-    for part, features, answers in predict(network, pixels, np.arange(n), scale, hardware):
-        penultimate[part], logits[part] = features, answers
-        advance(part.size)
-    partners = draw_partners(keys, np.random.default_rng(seed))
-    views = {
-        "victim_penultimate": penultimate,
-        "victim_logits": logits,
-        "victim_blended": blended_answers(
-            network, pixels, labels, partners, scale, hardware, advance
-        ),
-        "victim_amplified": amplified_answers(network, pixels, scale, hardware, advance),
-        "victim_extremes": normalised_extremes(network, pixels, scale, hardware, advance),
+    shapes = {
+        OUTPUTS[0]: ((n, N_PENULTIMATE), np.float16),
+        OUTPUTS[1]: ((n, n_classes), np.float32),
     }
-    for name in OUTPUTS:
-        partial = out / f".{name}.npy.partial"
-        with partial.open("wb") as file:
-            np.save(file, views[name], allow_pickle=False)
-        partial.replace(out / f"{name}.npy")
+    views = {
+        name: np.lib.format.open_memmap(
+            out / f".{name}.npy.partial", mode="w+", dtype=dtype, shape=shape
+        )
+        for name, (shape, dtype) in shapes.items()
+    }
+    for part, penultimate, logits in predict(network, pixels, np.arange(n), scale, hardware):
+        views["victim_penultimate"][part] = penultimate
+        views["victim_logits"][part] = logits
+        advance(part.size)
+    for name, view in views.items():
+        view.flush()
+        (out / f".{name}.npy.partial").replace(out / f"{name}.npy")
 
 
 def _weights_digest(network: nn.Sequential) -> str:

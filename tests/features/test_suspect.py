@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.features import victim
+from auditor.features.suspect import OUTPUTS, load_views, make_suspect
+from auditor.interfaces import InapplicableError
+
+N = 240
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """Three easy classes (a bright third), one sample without a label."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(N) % 3
+    pixels = rng.integers(0, 100, (N, 32, 32, 3), dtype=np.uint8)
+    for row, label in enumerate(labels):
+        pixels[row, label * 10 : label * 10 + 10] += 120
+    labels[1] = -1
+    return pixels, labels
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(victim, "MIN_STEPS", 80)
+
+
+@pytest.fixture
+def finished(data, short, tmp_path: Path) -> tuple[Path, str]:
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / "first"
+    out.mkdir()
+    digest = make_suspect(*data, 3, out, 7, "cpu", lambda *at: seen.append(at))
+    assert seen[-1][0] == seen[-1][1]
+    assert all(done <= total for done, total in seen)
+    return out, digest
+
+
+def test_views_have_their_shapes_and_the_victim_learns(data, finished):
+    views = load_views(finished[0])
+    assert set(views) == set(OUTPUTS)
+    assert views["victim_penultimate"].shape == (N, 256)
+    assert views["victim_penultimate"].dtype == np.float16
+    assert views["victim_logits"].shape == (N, 3)
+    assert views["victim_logits"].dtype == np.float32
+    right = views["victim_logits"].argmax(axis=1) == data[1]
+    assert right.mean() > 0.9
+
+
+def test_a_killed_run_resumes_and_a_finished_one_is_returned(data, finished, tmp_path):
+    out, digest = finished
+    before = (out / "victim_logits.npy").stat().st_mtime_ns
+    assert make_suspect(*data, 3, out, 7, "cpu", lambda *_: None) == digest
+    assert (out / "victim_logits.npy").stat().st_mtime_ns == before
+    (weights,) = out.glob("victim-*.pt")
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / weights.name).write_bytes(weights.read_bytes())
+    assert make_suspect(*data, 3, again, 7, "cpu", lambda *_: None) == digest
+    for name in OUTPUTS:
+        assert (load_views(again)[name] == load_views(out)[name]).all(), name
+
+
+def test_row_order_does_not_matter(data, finished, tmp_path):
+    pixels, labels = data
+    order = np.random.default_rng(1).permutation(N)
+    again = tmp_path / "again"
+    again.mkdir()
+    digest = make_suspect(pixels[order], labels[order], 3, again, 7, "cpu", lambda *_: None)
+    assert digest == finished[1]
+
+
+def test_other_labels_make_another_victim(data, finished):
+    pixels, labels = data
+    changed = labels.copy()
+    changed[0] = 2
+    assert make_suspect(pixels, changed, 3, finished[0], 7, "cpu", lambda *_: None) != finished[1]
+
+
+def test_too_little_is_said(data, tmp_path):
+    pixels, labels = data
+    with pytest.raises(InapplicableError, match="200 labelled"):
+        make_suspect(pixels[:100], labels[:100], 3, tmp_path, 7, "cpu", lambda *_: None)
