@@ -9,8 +9,8 @@ SIDE = 8
 
 N_NEIGHBOURS = 10
 MAX_REFERENCE = 6_000
-"""Pictures that may be neighbours; the share of votes changes by under 0.02 from 3,000 to 12,000
-(CIFAR-10), and cost grows with their number."""
+"""Pictures that may be neighbours: cost grows with their number, and only means over a group are
+used."""
 
 BLOCK = 512
 

@@ -152,7 +152,9 @@ def _trained(
         advance(plan.passes)
         return load_network(path, n_classes, hardware)
     mirror = mirroring_is_harmless(pixels, labels, rows)
-    network = train_fold(pixels, labels, rows, n_classes, plan, mirror, seed, hardware, advance)
+    network = train_fold(
+        pixels, labels, rows, n_classes, plan, mirror, seed, hardware, advance, smoothing=0.0
+    )
     buffer = io.BytesIO()
     torch.save({name: value.cpu() for name, value in network.state_dict().items()}, buffer)
     write_atomically(path, buffer.getvalue())

@@ -95,6 +95,7 @@ def train_fold(
     seed: int,
     hardware: Hardware,
     advance: Callable[[int], None],
+    smoothing: float = LABEL_SMOOTHING,
 ) -> nn.Sequential:
     """Train a network on some rows.
 
@@ -108,6 +109,7 @@ def train_fold(
         seed: of the weights, the order and the augmentation.
         hardware: device and precision.
         advance: called with the number of images shown since the last call.
+        smoothing: of the labels, 0–1.
 
     Source: one-cycle learning rate, Smith & Topin 2019, §3, with linear ramps.
     """
@@ -126,7 +128,7 @@ def train_fold(
         batch = augment(torch.from_numpy(raw).to(hardware.device), mirror, generator)
         _, logits = forward(network, batch, scale, hardware)
         given = targets[torch.from_numpy(chosen)].to(hardware.device)
-        loss = functional.cross_entropy(logits, given, label_smoothing=LABEL_SMOOTHING)
+        loss = functional.cross_entropy(logits, given, label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
