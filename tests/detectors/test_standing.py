@@ -158,14 +158,14 @@ def test_one_seed_in_four_is_as_large_as_half_of_the_class() -> None:
 
 def test_a_fifth_of_a_class_needs_less_contrast_than_a_small_group() -> None:
     judged = {}
-    for count in (50, 150):
-        features, truth = natural(1200, 4)
+    for count in (110, 300):
+        features, truth = natural(2400, 4)
         rows = some(truth != 0, count)
-        strength = np.random.default_rng(8).uniform(0.8, 2, (count, 1))
-        evidence = standing(mark(features, rows, 0, strength), relabelled(truth, rows))[1]
-        assert evidence["class"]["shortcut_contrast"][0] < 3  # under what a small group needs
-        judged[count] = fired(evidence)
-    assert judged == {50: {}, 150: {"BKD002": [0]}}
+        strength = np.random.default_rng(8).uniform(0.8, 2.1, (count, 1))
+        judged[count] = fired(
+            standing(mark(features, rows, 0, strength), relabelled(truth, rows))[1]
+        )
+    assert judged == {110: {}, 300: {"BKD002": [0]}}
 
 
 def source_specific(covers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -230,6 +230,17 @@ def test_all_to_all_claims_undisputed_carriers_only_where_the_gap_is_sure(
         assert not claimed[found.disputed == 0].any()
         scores = evidence["sample"]["shortcut_any_score"].to_numpy()
         assert (scores[found.disputed == 0] == 0).all()
+
+
+def test_a_pattern_that_goes_with_right_labels_too_is_no_trigger() -> None:
+    features, truth = natural(1200, 4)
+    carriers = some(truth >= 0, 200)
+    labels = truth.copy()
+    labels[carriers[:50]] = (truth[carriers[:50]] + 1) % CLASSES
+    found, evidence = standing(mark(features, carriers), labels, content(truth, 0.2, 2))
+    assert found.spread is not None
+    assert found.spread.group.contrast > 5, "the disputed do hold a clear group"
+    assert fired(evidence) == {}
 
 
 def test_few_disputed_labels_make_no_disputed_group() -> None:
