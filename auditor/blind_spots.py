@@ -9,7 +9,10 @@ import polars as pl
 from auditor.records import Coverage, DetectorRun, Reference, Scope
 
 MIN_TRIGGERED = 25
-"""The shortcut probe's gate asks for this many samples that share a trigger."""
+"""Least samples of the gates of patterns that keep their place, and of disputed groups."""
+
+MIN_PATCHED = 20
+"""Least samples of the gates of patches that move."""
 
 WEAK_ACCURACY = 0.6
 """Out-of-fold accuracy of the reference under which its word on single labels means little."""
@@ -34,6 +37,7 @@ def blind_spots(
         if run.status != "ok"
     )
     spots.extend(_size_spots(evidence))
+    spots.extend(_content_spots(evidence))
     if reference is not None and reference.accuracy is not None:
         spots.extend(_reference_spots(reference.accuracy))
     formats = set(samples["format"].drop_nulls().unique().to_list())
@@ -46,8 +50,8 @@ def blind_spots(
             "finer than that, or one that only appears at another scale, may not show."
         )
     spots.append(
-        "Warping, sample-specific and adaptive triggers, and clean-label poison made with a "
-        "surrogate network, are not reliably found by the detectors of this version."
+        "Warping, sample-specific and adaptive triggers, invisible ones on photos, and clean-label "
+        "poison made with a surrogate network, are not reliably found by this version."
     )
     return tuple(spots)
 
@@ -58,7 +62,8 @@ def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
         return []
     smallest = classes["balance_n"].min()
     spots = [
-        f"A trigger on fewer than {MIN_TRIGGERED} samples of a class can not be told from chance."
+        f"A trigger on fewer than {MIN_TRIGGERED} samples of a class ({MIN_PATCHED} where it is a "
+        "small patch that moves) can not be told from chance."
     ]
     if isinstance(smallest, int) and smallest < 5 * MIN_TRIGGERED:
         n = classes.filter(pl.col("balance_n") < 5 * MIN_TRIGGERED).height
@@ -68,10 +73,23 @@ def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
     return spots
 
 
+def _content_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
+    """The probes could not ask whether the content disputes the labels of a group."""
+    classes = evidence.get("class")
+    if classes is None or "shortcut_disputed" not in classes.columns:
+        return []
+    if classes["shortcut_disputed"].null_count() < classes.height:
+        return []
+    return [
+        "Nothing says which labels the content disputes: triggers that lead to many classes, and "
+        "those that samples of other classes show too, could not be told."
+    ]
+
+
 def _reference_spots(accuracy: float) -> list[str]:
     if accuracy >= WEAK_ACCURACY:
         return []
     return [
         f"The reference network reaches only {accuracy:.0%} on held-out samples: single wrong "
-        "labels and hidden groups are seen poorly."
+        "labels, triggers told by disputed labels, and hidden groups are seen poorly."
     ]

@@ -6,11 +6,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import judged
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged import hits
 
 from auditor.detectors.candidates import self_train, settle, top
 from auditor.detectors.group import Group
@@ -21,11 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / os.environ.get("AUDITOR_TEST_DATA", "../shared/data")
 CLASSES = 4
 SIDE = 16
-
-GATE = (
-    "shortcut_n >= 25 AND shortcut_excess <= 0.03 AND shortcut_separation >= 5 "
-    "AND shortcut_contrast >= 3 AND shortcut_gap >= 0.3 AND shortcut_shoulder <= 0.2"
-)
 
 
 def natural(n: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
@@ -63,12 +60,9 @@ def material(images: np.ndarray, labels: np.ndarray, **changes: object) -> Mater
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def fired(evidence: Evidence) -> list[int]:
-    return (
-        pl.SQLContext(t=evidence["class"])
-        .execute(f"SELECT label FROM t WHERE {GATE}", eager=True)["label"]
-        .to_list()
-    )
+def fired(evidence: Evidence) -> list[int | None]:
+    """The classes in which the certain or the likely rule fires."""
+    return sorted(hits(evidence, "BKD001") + hits(evidence, "BKD002"))
 
 
 def members(evidence: Evidence) -> np.ndarray:
@@ -152,12 +146,6 @@ def test_copies_of_one_sample_make_no_group_and_copies_of_poison_are_members() -
     assert members(evidence)[-1]
 
 
-ANY_GATE = (
-    "shortcut_any_n >= 25 AND shortcut_any_disputed >= 0.8 AND shortcut_any_separation >= 8 "
-    "AND shortcut_any_contrast >= 4"
-)
-
-
 def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
     """(N, K) float32 probabilities that favour ``labels`` but for a share ``wrong``."""
     rng = np.random.default_rng(seed)
@@ -169,14 +157,6 @@ def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
     return probabilities
 
 
-def any_fired(evidence: Evidence) -> bool:
-    return bool(
-        pl.SQLContext(t=evidence["dataset"])
-        .execute(f"SELECT count(*) FROM t WHERE {ANY_GATE}", eager=True)
-        .item()
-    )
-
-
 def test_a_trigger_that_leads_to_every_label_shows_among_the_disputed() -> None:
     images, truth = natural(1500, 21)
     rng = np.random.default_rng(3)
@@ -186,7 +166,7 @@ def test_a_trigger_that_leads_to_every_label_shows_among_the_disputed() -> None:
     labels = np.where(poisoned, (truth + 1) % CLASSES, truth)
     views = {"pixels": images, "probabilities": content(truth, 0.2, 4)}
     evidence = SHORTCUT.run(material(images, labels, views=views))
-    assert any_fired(evidence)
+    assert judged.fired(evidence) == {"BKD005": [None]}
     found = evidence["sample"]["shortcut_any_member"].to_numpy()
     assert found[poisoned].mean() >= 0.75  # the content model is wrong on a fifth
     assert (found & ~poisoned).sum() <= 3
@@ -197,7 +177,7 @@ def test_wrong_labels_that_content_disputes_hold_no_trigger() -> None:
     rng = np.random.default_rng(3)
     labels = np.where(rng.random(1500) < 0.2, rng.integers(0, CLASSES, 1500), truth)
     views = {"pixels": images, "probabilities": content(truth, 0.2, 4)}
-    assert not any_fired(SHORTCUT.run(material(images, labels, views=views)))
+    assert judged.fired(SHORTCUT.run(material(images, labels, views=views))) == {}
 
 
 def test_without_probabilities_nothing_is_said_about_disputed_labels() -> None:

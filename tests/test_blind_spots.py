@@ -1,0 +1,48 @@
+"""What a report says that its scan could not see."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from auditor.blind_spots import MIN_PATCHED, MIN_TRIGGERED, blind_spots
+from auditor.records import Coverage, Reference, Scope
+from auditor.ruleset import load_rules
+
+SAMPLES = pl.DataFrame({"format": ["PNG"], "width": [32], "height": [32]})
+SEEN = Coverage(discovered=500, scanned=500, refused=0, by_reason={})
+
+
+def said(classes: pl.DataFrame, accuracy: float | None = 0.9) -> str:
+    evidence: dict[Scope, pl.DataFrame] = {"class": classes}
+    reference = Reference("self", "0", "cpu", accuracy)
+    return " ".join(blind_spots(SAMPLES, evidence, SEEN, (), reference))
+
+
+def classes(disputed: float | None) -> pl.DataFrame:
+    columns = {"balance_n": [250, 250], "shortcut_disputed": [None, disputed]}
+    return pl.DataFrame(columns, schema_overrides={"shortcut_disputed": pl.Float64})
+
+
+def test_it_says_that_labels_were_not_held_against_content_only_where_they_were_not() -> None:
+    assert "which labels the content disputes" in said(classes(None))
+    assert "which labels the content disputes" not in said(classes(0.1))
+    assert "which labels the content disputes" not in said(pl.DataFrame({"balance_n": [250]}))
+
+
+def test_a_weak_reference_sees_disputed_triggers_poorly() -> None:
+    assert "disputed labels" in said(classes(0.1), accuracy=0.3)
+    assert "reference network reaches" not in said(classes(0.1), accuracy=0.9)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "least"), [("shortcut", MIN_TRIGGERED), ("moving", MIN_PATCHED)]
+)
+def test_the_least_number_of_samples_is_that_of_the_rules(prefix: str, least: int) -> None:
+    """One sample fewer and no rule of the probe can fire, whatever else was measured."""
+    wanted = f"{prefix}_n >= {least}"
+    whens = [rule.when for rule in load_rules() if f"{prefix}_n" in rule.requires]
+    assert whens
+    assert all(wanted in when for when in whens)
+    assert f"fewer than {MIN_TRIGGERED} samples" in said(classes(0.1))
+    assert f"({MIN_PATCHED} where" in said(classes(0.1))
