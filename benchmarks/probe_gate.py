@@ -7,7 +7,9 @@ Draws samples, poisons them in memory at 32×32 (``auditor.attacks``), encodes e
 poisoned draw again as JPEG at quality 75 (grey ones as PNG, as their source is), and runs the
 detector. Clean draws get one row: the class that comes closest to the gate. Poisoned draws get one
 row: the target class, with the samples found and the number of other classes that fire. Writes
-<detector>-gate.csv.
+<detector>-gate.csv. ``fired`` names the class rules that fire: BKD010 and BKD011, or BKD014. These
+draws have no content probabilities, so BKD012, which asks for disputed labels, never does: for its
+null see ``gate_null.py``.
 """
 
 from __future__ import annotations
@@ -23,20 +25,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from drawing import backdoor_rules, fires, flip, images_of, opened, textures_of
 from PIL import Image
 
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import open_parquet
 from auditor.attacks.planning import find_attack, typed_params
-from auditor.attacks.rewriting import thumbnails
 from auditor.detectors.moving import MOVING
 from auditor.detectors.texture import TEXTURE
-from auditor.features.texture import texture_view
 from auditor.interfaces import AttackMaterial, AttackRequest, Material, Victim
-from auditor.ruleset import load_rules
 
-SIDE = 32
-PROBES = {"moving": (MOVING, ("BKD010", "BKD011")), "texture": (TEXTURE, ("BKD014",))}
+PROBES = {"moving": MOVING, "texture": TEXTURE}
 
 SEEDS = {"tune": (0, 1), "report": (2, 3, 4), "later": (5, 6)}
 """``later`` was drawn after the likely rule's bounds were tightened on ``report``."""
@@ -118,16 +115,15 @@ def later() -> list[Case]:
 
 def draw(case: Case, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N, 32, 32, 3) uint8 images, labels and truth of a case."""
-    layout = open_folder(folder) if folder.is_dir() else open_parquet(folder)
+    layout = opened(folder)
     rng = np.random.default_rng([case.seed, case.size, zlib.crc32(case.dataset.encode())])
     size = min(case.size, len(layout.labels))
     rows = np.sort(rng.choice(len(layout.labels), size, replace=False))
-    images = thumbnails(layout, rows, SIDE, 1)
+    images = images_of(layout, rows)
     labels = layout.labels[rows].copy()
     truth = np.zeros(size, dtype=bool)
     if case.attack == "flip":
-        wrong = rng.choice(size, round(case.rate * size), replace=False)
-        labels[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
+        flip(labels, case.rate, rng)
     elif case.attack == "pair":
         source = np.flatnonzero(labels == (case.target + 1) % 10)
         labels[rng.choice(source, round(case.rate * size), replace=False)] = case.target
@@ -184,8 +180,7 @@ def measure(name: str, case: Case, folder: Path) -> Mapping[str, object]:
     """One row: the target's figures, or those of the class closest to the gate."""
     images, labels, truth = draw(case, folder)
     n = len(labels)
-    textures = np.concatenate([texture_view(images[i : i + 1024]) for i in range(0, n, 1024)])
-    probe, rules = PROBES[name]
+    probe, textures = PROBES[name], textures_of(images)
     material = Material(
         np.arange(n, dtype=np.uint64), labels, 10, {"pixels": images, "texture": textures},
         np.full(n, -1), np.random.default_rng(case.seed), lambda done, total: None,
@@ -193,9 +188,9 @@ def measure(name: str, case: Case, folder: Path) -> Mapping[str, object]:
     started = time.process_time()
     evidence = probe.run(material)
     seconds = time.process_time() - started
-    when = {rule.id: rule.when for rule in load_rules() if rule.id in rules}
-    fires = [pl.sql_expr(f"({condition})").alias(rule) for rule, condition in when.items()]
-    table = evidence["class"].with_columns(fires)
+    rules = backdoor_rules(name, "class")
+    table = evidence["class"].with_columns(fires(rules))
+    when = [rule.id for rule in rules]
     hit = pl.any_horizontal(*when)
     poisoned = bool(truth.any())
     if poisoned:

@@ -36,7 +36,7 @@ def draw_curves(outcomes: Sequence[Outcome]) -> str:
     """
     panels = _panels(outcomes)
     if not panels:
-        return _document(WIDTH, 40, [_text(12, 24, "No poisoned case was scored", "s")])
+        return svg_document(WIDTH, 40, [svg_text(12, 24, "No poisoned case was scored", "s")])
     rates = [point[0] for points in panels.values() for point in points]
     # A margin keeps marks off the axis; one rate alone gets a whole decade around it.
     low, high = math.log10(min(rates)) - 0.1, math.log10(max(rates)) + 0.1
@@ -50,9 +50,9 @@ def draw_curves(outcomes: Sequence[Outcome]) -> str:
         parts.append(f'<g transform="translate({x} {y})">')
         parts += _panel(title, points, low, high)
         parts.append("</g>")
-    head = _text(12, 16, "Recall at the shipped thresholds, by poison rate "
+    head = svg_text(12, 16, "Recall at the shipped thresholds, by poison rate "
                  "(filled: verdict right, open: wrong; bars: 95 % interval)", "t")  # fmt: skip
-    return _document(max(WIDTH * columns, 560), HEIGHT * rows + 34, [head, *parts])
+    return svg_document(max(WIDTH * columns, 560), HEIGHT * rows + 34, [head, *parts])
 
 
 def _panels(outcomes: Sequence[Outcome]) -> dict[str, list[Point]]:
@@ -80,21 +80,21 @@ def _panel(title: str, points: list[Point], low: float, high: float) -> list[str
     def down(share: float) -> float:
         return bottom - share * (bottom - TOP)
 
-    parts = [f"<title>{escape(title)}</title>", _text(LEFT, TOP - 9, title, "t")]
+    parts = [f"<title>{escape(title)}</title>", svg_text(LEFT, TOP - 9, title, "t")]
     for share in (0.0, 0.5, 1.0):
-        parts.append(_line(LEFT, down(share), right, down(share), FAINT))
-        parts.append(_text(LEFT - 5, down(share) + 4, f"{share:.0%}", "s", "end"))
+        parts.append(svg_line(LEFT, down(share), right, down(share), FAINT))
+        parts.append(svg_text(LEFT - 5, down(share) + 4, f"{share:.0%}", "s", "end"))
     for exponent in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1):
         x = across(10.0**exponent)
-        parts.append(_line(x, bottom, x, bottom + 4, INK))
-        parts.append(_text(x, bottom + 16, f"{10.0**exponent:.4%}".rstrip("0%").rstrip(".") + " %",
-                           "s", "middle"))  # fmt: skip
+        parts.append(svg_line(x, bottom, x, bottom + 4, INK))
+        label = f"{10.0**exponent:.4%}".rstrip("0%").rstrip(".") + " %"
+        parts.append(svg_text(x, bottom + 16, label, "s", "middle"))
     path = " ".join(f"{across(p[0]):.1f},{down(p[1] / p[2]):.1f}" for p in points)
     parts.append(f'<polyline points="{path}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>')
     for rate, found, poisoned, correct, runs in points:
         x, y = across(rate), down(found / poisoned)
         ends = [down(end) for end in wilson(found, poisoned)]
-        parts.append(_line(x, ends[0], x, ends[1], BLUE))
+        parts.append(svg_line(x, ends[0], x, ends[1], BLUE))
         fill = BLUE if correct == runs else "#fff"
         said = f"rate {rate:g}: {found} of {poisoned} found, verdict right in {correct} of {runs}"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{BLUE}" '
@@ -102,17 +102,20 @@ def _panel(title: str, points: list[Point], low: float, high: float) -> list[str
     return parts
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
+def svg_text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
+    """A text; ``kind`` is a class of `STYLE`: ``t`` a title, ``s`` small and grey."""
     return (f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
             f"{escape(text)}</text>")  # fmt: skip
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def svg_line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+    """A straight line."""
     return (f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
             f'stroke="{colour}"/>')  # fmt: skip
 
 
-def _document(width: float, height: float, parts: Sequence[str]) -> str:
+def svg_document(width: float, height: float, parts: Sequence[str]) -> str:
+    """A whole picture, on white."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width:.0f} '
         f'{height:.0f}" width="{width:.0f}" height="{height:.0f}"><style>{STYLE}</style>'

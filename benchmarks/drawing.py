@@ -1,0 +1,60 @@
+"""Samples of a dataset in memory, and what the shipped rules say of a probe's figures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from auditor.attacks.copying import Layout
+from auditor.attacks.folder_copy import open_folder
+from auditor.attacks.parquet_copy import open_parquet
+from auditor.attacks.rewriting import thumbnails
+from auditor.features.texture import texture_view
+from auditor.records import Rule
+from auditor.ruleset import load_rules
+
+SIDE = 32
+DATASETS = ("cifar10", "fashion", "imagenette")
+BLOCK = 1024
+
+
+def opened(source: Path) -> Layout:
+    """A dataset: an image folder or a Parquet file."""
+    return open_folder(source) if source.is_dir() else open_parquet(source)
+
+
+def images_of(layout: Layout, rows: np.ndarray) -> np.ndarray:
+    """(n, 32, 32, 3) uint8 of some rows of a dataset."""
+    return thumbnails(layout, rows, SIDE, 1)
+
+
+def textures_of(images: np.ndarray) -> np.ndarray:
+    """(n, D) float32 texture view."""
+    return np.concatenate(
+        [texture_view(images[i : i + BLOCK]) for i in range(0, len(images), BLOCK)]
+    )
+
+
+def flip(labels: np.ndarray, rate: float, rng: np.random.Generator) -> None:
+    """Give round(rate·N) samples another of ten labels, in place."""
+    wrong = rng.choice(len(labels), round(rate * len(labels)), replace=False)
+    labels[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
+
+
+def backdoor_rules(probe: str, scope: str) -> list[Rule]:
+    """The shipped backdoor rules that judge this probe alone, in this scope."""
+    return [
+        rule
+        for rule in load_rules()
+        if rule.id.startswith("BKD")
+        and rule.scope == scope
+        and all(column.startswith(f"{probe}_") for column in rule.requires)
+    ]
+
+
+def fires(rules: Sequence[Rule]) -> list[pl.Expr]:
+    """One boolean column a rule, named by its id."""
+    return [pl.sql_expr(f"({rule.when})").fill_null(False).alias(rule.id) for rule in rules]
