@@ -23,7 +23,7 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "replaced_bytes": LABELS,
     "noise_injection": frozenset({"OUT"}),
     "outlier_injection": frozenset({"OUT", "LBL"}),
-    "foreign_injection": frozenset({"OUT", "LBL"}),
+    "foreign_injection": frozenset({"BKD", "OUT", "LBL"}),
     "near_duplicate_flood": frozenset({"DUP"}),
     "source_concentration": BACKDOOR,
     "image_scaling": frozenset({"OUT", "FMT"}),
@@ -34,7 +34,8 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "gradient_matching": frozenset({"BKD", "OUT", "LBL"}),
 }
 """Families of which one finding makes a verdict right, where the attack's kind does not say it: the
-last five leave no trigger and may have right labels, so any finding on samples is a catch."""
+last five leave no trigger and may have right labels, so any finding on samples is a catch. Foreign
+images were processed elsewhere and carry labels at random, which is what two backdoor rules say."""
 
 BY_KIND: Mapping[str, frozenset[str]] = {
     "dirty_label": BACKDOOR,

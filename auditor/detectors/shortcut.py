@@ -60,7 +60,7 @@ def measure(material: Material) -> Evidence:
 
 SHORTCUT = Detector(
     id="shortcut",
-    version="4",
+    version="5",
     title="Shortcut probe: a group of samples that low-level pixels predict too well",
     needs=frozenset({"pixels", "labels"}),
     params={"views": {name: list(view) for name, view in VIEWS.items()}, "cut": CUT},

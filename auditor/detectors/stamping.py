@@ -29,9 +29,9 @@ N_STAMPED = 500
 """Images that are stamped: a share is known to ± 4 points (95 %)."""
 
 MIN_GROUP = 25
-MAX_EXCESS = 0.05
+MAX_EXCESS = 0.15
 MIN_CONTRAST = 2.0
-"""Groups that could pass a gate (25 samples, excess 0.03, contrast 3.2), and a margin."""
+"""Groups that could pass a gate (25 samples, excess 0.15, contrast 2.4), and a margin."""
 
 MAX_MEMBERS = 1_000
 """Members that count; more make neither the pattern nor the probe better."""
