@@ -36,8 +36,8 @@ def draw_reliability(tested: pl.DataFrame) -> str:
     draws = tested["draws"].max()
     parts = [
         svg_text(
-            12, 16, f"Share of {draws} clean and mislabelled draws with p at most α (bars: 95 % "
-            "interval; open: none; on or below the line the promise is kept)", "t",
+            12, 16, f"Share of {draws} clean and mislabelled draws with p at most α "
+            "(bars: 95 % interval; open: none; line: the promise)", "t",
         )
     ]  # fmt: skip
     for i, gate in enumerate(gates):
