@@ -49,7 +49,7 @@ _REASON_WIDTH = 30
 """Columns that a sample's reason needs to stand beside it and still be understood."""
 _MAX_WIDTH = 140
 """Columns beyond which lines get too long to read; a wider terminal stays empty there."""
-_FINDINGS, _CLASSES, _SAMPLES = 12, 12, 10
+_FINDINGS, _CLASSES, _SAMPLES, _RULES = 12, 12, 10, 3
 """Entries shown at normal verbosity; together they fit a few screens whatever was found."""
 
 _VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "incomplete": "bold yellow"}
@@ -265,7 +265,7 @@ def _class_cells(line: ClassSummary, most: int, room: int) -> list[Text]:
     if not line.n_flagged:
         return [*cells, Text(), Text(), Text("empty" if not line.n_samples else "", "dim")]
     bar = "█" * max(1, round(room * line.n_flagged / most))
-    rules = " ".join(plain(rule) for rule in line.rules)
+    rules = _few(line.rules)
     share = Text(percent(line.n_flagged, line.n_samples))
     return [*cells, share, Text(bar, "red"), Text(rules, "dim")]
 
@@ -297,8 +297,15 @@ def _samples(report: Report, width: int, verbosity: int) -> Iterator[RenderableT
 
 
 def _why(sample: Mapping[str, Any]) -> str:
-    rules = " ".join(plain(rule) for rule in sample["rules"])
-    return f"{rules}  {prose(sample['reason'] or '')}".strip()
+    return f"{_few(sample['rules'])}  {prose(sample['reason'] or '')}".strip()
+
+
+def _few(rules: Sequence[str]) -> str:
+    """Rule ids on a line that has other things to say: a clear trigger breaks many rules."""
+    named = [plain(rule) for rule in rules]
+    if len(named) <= _RULES:
+        return " ".join(named)
+    return f"{' '.join(sorted(named)[:_RULES])} +{len(named) - _RULES}"
 
 
 def _sample_name(sample: Mapping[str, object]) -> str:
