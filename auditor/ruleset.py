@@ -272,13 +272,19 @@ def _flagged(
     marks = pl.concat(flags).sort(
         ["rank", "score", "rule"], descending=[True, True, False], nulls_last=True
     )
+
+    def by_rule(column: str) -> pl.Expr:
+        """Worst first, then by id: samples of one group read alike whatever their scores."""
+        ordered = pl.col(column).sort_by(["rank", "rule"], descending=[True, False])
+        return ordered.unique(maintain_order=True)
+
     merged = marks.group_by("row", maintain_order=True).agg(
-        rules=pl.col("rule").unique(maintain_order=True),
+        rules=by_rule("rule"),
         severity=pl.col("rank").first().replace_strict(range(len(severities)), severities),
         rank=pl.col("rank").first(),
         score=pl.col("score").first(),
         suggested=pl.col("suggested").drop_nulls().first(),
-        reason=pl.col("reason").unique(maintain_order=True).str.join("; "),
+        reason=by_rule("reason").str.join("; "),
     )
     table = pl.DataFrame(
         {"suggested": range(len(names)), "suggested_label": list(names)},

@@ -35,7 +35,9 @@ FURTHER_CONTRAST = 3.0
 FURTHER_EXCESS = 0.15
 MAX_FURTHER = 7
 """A class whose group stands out this far is searched again without its members: an attacker with
-several triggers leaves several groups. No clean draw reached the contrast with 25 members."""
+several triggers leaves several groups. Of 117 clean or mislabelled draws two reached the contrast
+with 25 members, 3.00 and 3.08 (Fashion-MNIST, 10 % flips); no rule fires there, so none is
+flagged."""
 
 FIGURES: Mapping[str, type[pl.DataType]] = {
     "n": pl.Int64,
