@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -40,12 +40,17 @@ def sample_frame(name: str, material: Material, best: Sequence[Measured]) -> pl.
 
     The nearest group counts; null where a sample has no label or its class was not searched.
     """
-    score = np.full(len(material.rows), np.nan)
-    for one in best:
-        own = material.labels == one.group.label
-        score[own] = np.fmax(score[own], one.scores(one.places))
     column = f"{name}_score"
-    frame = pl.DataFrame({"row": material.rows, column: score})
+    frame = pl.DataFrame({"row": material.rows, column: nearest(material.labels, best)})
     return frame.with_columns(pl.col(column).fill_nan(None)).with_columns(
         (pl.col(column) > CUT).alias(f"{name}_member")
     )
+
+
+def nearest(labels: np.ndarray, groups: Iterable[Measured]) -> np.ndarray:
+    """(N,) float64, 0–1: each row beside the nearest group of its class, NaN without one."""
+    score = np.full(len(labels), np.nan)
+    for one in groups:
+        own = labels == one.group.label
+        score[own] = np.fmax(score[own], one.scores(one.places))
+    return score

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import polars as pl
 
 from auditor.detectors.exclusivity import Measured, best_of_each
+from auditor.detectors.figures import nearest
 from auditor.detectors.group import CUT, ENOUGH, Group
 from auditor.detectors.probe import Probe, score_all, search
 from auditor.interfaces import InapplicableError, Material
@@ -159,11 +161,7 @@ def sample_table(prefix: str, standing: Standing, material: Material) -> pl.Data
 
     Scores lie in 0–1 with the members' cut at 0.5; null where nothing was measured.
     """
-    score = np.full(len(material.rows), np.nan)
-    for one in standing.best:
-        every = [one, *standing.further[one.group.label]]
-        scores = [group.scores(group.places) for group in every]
-        score[material.labels == one.group.label] = np.max(scores, axis=0)
+    score = nearest(material.labels, chain(standing.best, *standing.further.values()))
     columns = {f"{prefix}_score": score, f"{prefix}_any_score": _anywhere(standing, len(score))}
     frame = pl.DataFrame({"row": material.rows} | columns).with_columns(
         pl.col(*columns).fill_nan(None)
