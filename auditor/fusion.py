@@ -17,6 +17,7 @@ from auditor.interfaces import Evidence
 from auditor.provenance.enrichment import counts, holm, stratified_p
 from auditor.records import Confidence, Finding
 from auditor.ruleset import Judgement
+from auditor.tables import members
 
 FAMILIES = ("BKD", "LBL", "OUT", "DUP")
 """Rules that judge content. What FMT, PRV and INT judge is where and how a file was made."""
@@ -115,7 +116,9 @@ def fuse(judgement: Judgement, samples: pl.DataFrame) -> Judgement:
     strata, n_strata = _strata(scanned)
     rows = scanned["row"].to_numpy()
     candidates = [f for f in judgement.findings if f.rule.startswith(FAMILIES)]
-    groups = {id(f): np.isin(rows, _members(f, judgement.flagged)) for f in candidates}
+    groups = {
+        id(f): np.isin(rows, members(judgement.flagged, f)["row"].to_numpy()) for f in candidates
+    }
     n_tests = sum(_n_values(scanned, group) for group in groups.values())
     findings = []
     for finding in judgement.findings:
@@ -143,13 +146,6 @@ def _strata(samples: pl.DataFrame) -> tuple[np.ndarray, int]:
     """(N,) the class as 0…S−1, those without a label in a stratum of their own, and S."""
     labels = samples["label"].fill_null(-1).to_numpy() + 1
     return labels, int(labels.max(initial=0)) + 1
-
-
-def _members(finding: Finding, flagged: pl.DataFrame) -> np.ndarray:
-    named = flagged.filter(pl.col("rules").list.contains(finding.rule))
-    if finding.scope == "class":
-        named = named.filter(pl.col("class_name") == finding.key)
-    return named["row"].to_numpy()
 
 
 def _n_values(scanned: pl.DataFrame, group: np.ndarray) -> int:

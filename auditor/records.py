@@ -140,6 +140,8 @@ class Finding:
     message: str
     evidence: Mapping[str, float | int | str | bool | None]
     remedy: str
+    witness_of: tuple[str, str | None] | None = None
+    """Rule and key of the finding that tells of the same samples, where another does."""
 
 
 @dataclass(frozen=True, slots=True)

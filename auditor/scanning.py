@@ -27,6 +27,7 @@ from auditor.errors import NothingToScanError
 from auditor.explaining import explain
 from auditor.features import VIEWS_VERSION
 from auditor.features.store import open_store, sweep
+from auditor.folding import fold
 from auditor.fusion import concentration, fuse
 from auditor.illustrate import draw_map, draw_thumbnails, draw_triggers
 from auditor.ingest import Ledger, coverage, ingest, inventory, open_catalog
@@ -165,7 +166,7 @@ def scan(
             flagged = judge_now().judgement.flagged
             attempt("concentration", "1", {}, taken, partial(concentration, taken.samples, flagged))
             judged = judge_now()
-            judgement = explain(fuse(judged.judgement, taken.samples))
+            judgement = fold(explain(fuse(judged.judgement, taken.samples)))
             with watch.stage("Drawing"), clock.time("draw"):
                 flagged = judgement.flagged
                 thumbnails = draw_thumbnails(catalog, taken.samples, flagged, pool)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from auditor.errors import InternalError
-from auditor.records import SCOPE_KEYS, Scope
+from auditor.records import SCOPE_KEYS, Finding, Scope
 
 SAMPLES: Mapping[str, type[pl.DataType]] = {
     "row": pl.UInt64,
@@ -114,3 +114,13 @@ def check_evidence(detector: str, evidence: Mapping[Scope, pl.DataFrame]) -> Non
                 f"detector {detector!r}: {scope} evidence has {key!r} of type {frame[key].dtype}, "
                 f"expected {SAMPLES[key].__name__}"
             )
+
+
+def members(flagged: pl.DataFrame, finding: Finding) -> pl.DataFrame:
+    """The flagged samples that a finding names, worst first."""
+    chosen = pl.col("rules").list.contains(finding.rule)
+    if finding.scope == "class" and finding.key is not None:
+        chosen &= pl.col("class_name") == pl.lit(finding.key)
+    if finding.scope == "file" and finding.key is not None:
+        chosen &= pl.col("uri") == pl.lit(finding.key)
+    return flagged.filter(chosen)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from auditor.interfaces import ReportFormat
 from auditor.report import Report
 from auditor.reports.text import plain, prose
-from auditor.reports.wording import VERDICT_WORDS, failing, ordered, place, reason, title
+from auditor.reports.wording import VERDICT_WORDS, failing, leading, place, reason, title
 
 _MOST = 10
 """GitHub shows ten annotations of each level a step and drops the rest without a word."""
@@ -25,7 +25,7 @@ def _commands(report: Report) -> Iterator[str]:
     bad = failing(report)
     left = {"error": _MOST, "warning": _MOST, "notice": _MOST}
     left[level] -= 1
-    for finding in ordered(report.findings):
+    for finding in leading(report.findings):
         level = "error" if finding in bad else "warning"
         if finding.severity.rank <= 1:
             level = "notice" if finding not in bad else "error"

@@ -19,13 +19,16 @@ from auditor.reports.text import count, duration, measure, percent, plain, prose
 from auditor.reports.wording import (
     POWER_TITLE,
     VERDICT_WORDS,
+    WITNESSES,
     busiest,
-    ordered,
+    leading,
     place,
     power_note,
     reason,
     suggested_name,
-    tally,
+    tally_words,
+    witness_words,
+    witnesses,
     worst_samples,
 )
 
@@ -90,7 +93,7 @@ def _csp_hash(text: str) -> str:
 
 
 def _view(report: Report) -> dict[str, Any]:
-    findings = ordered(report.findings)
+    findings = leading(report.findings)
     shown = findings[:_FINDINGS]
     listed = worst_samples(report.flagged, FLAGGED_ROWS)
     pictures = choose(report, shown, listed["row"].to_list())
@@ -102,10 +105,11 @@ def _view(report: Report) -> dict[str, Any]:
         "facts": short_facts(report),
         "tiles": _tiles(report),
         "findings": [
-            _card(finding, *strips, trigger_view(report, finding))
+            _card(report, finding, *strips)
             for finding, strips in zip(shown, pictures.strips, strict=True)
         ],
-        "findings_note": " · ".join(f"{n} {severity}" for severity, n in tally(findings)),
+        "findings_note": tally_words(findings),
+        "witnesses_title": WITNESSES,
         "findings_left": count(len(findings) - len(shown)) if len(findings) > len(shown) else "",
         "thumbnails": [
             picture(row, data, small) for row, (data, small) in sorted(pictures.images.items())
@@ -167,7 +171,7 @@ def _tiles(report: Report) -> list[dict[str, str]]:
     return [
         _tile("scanned", coverage.scanned, f"of {count(coverage.discovered)} discovered"),
         _tile("flagged", flagged, percent(flagged, coverage.scanned), bad_finding),
-        _tile("findings", len(report.findings), classes if touched else "", bad_finding),
+        _tile("findings", len(leading(report.findings)), classes if touched else "", bad_finding),
         _tile("refused", coverage.refused, "", "warn" if coverage.refused else ""),
         _tile("fails from", report.fail_on, f"exit code {report.exit_code}"),
     ]
@@ -179,10 +183,7 @@ def _tile(name: str, value: int | str, note: str, mood: str = "") -> dict[str, s
 
 
 def _card(
-    finding: Finding,
-    flagged: Sequence[Shot],
-    normal: Sequence[Shot],
-    trigger: Mapping[str, str] | None,
+    report: Report, finding: Finding, flagged: Sequence[Shot], normal: Sequence[Shot]
 ) -> dict[str, Any]:
     more = f"{len(flagged)} of {count(finding.n_samples)}" if flagged else ""
     about = [count(finding.n_samples, "sample")] if finding.n_samples else []
@@ -199,7 +200,11 @@ def _card(
         "flagged": [_shot(shot) for shot in flagged],
         "flagged_more": more,
         "normal": [_shot(shot) for shot in normal],
-        "trigger": trigger,
+        "trigger": trigger_view(report, finding),
+        "witnesses": [
+            (other.rule, witness_words(other), prose(other.message))
+            for other in witnesses(finding, report.findings)
+        ],
     }
 
 

@@ -18,7 +18,7 @@ from auditor.records import Finding, Power
 from auditor.report import Report
 from auditor.reports.wording import ordered
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Grows in its second part when a key is added, in its first when one changes its meaning."""
 
 
@@ -102,6 +102,9 @@ def _finding(finding: Finding) -> dict[str, object]:
         "message": finding.message,
         "evidence": _sorted(finding.evidence),
         "remedy": finding.remedy,
+        "witness_of": None
+        if finding.witness_of is None
+        else {"rule": finding.witness_of[0], "key": finding.witness_of[1]},
     }
 
 

@@ -12,12 +12,15 @@ from auditor.reports.text import count, percent, plain, prose, shorten
 from auditor.reports.wording import (
     POWER_TITLE,
     VERDICT_WORDS,
+    WITNESSES,
     busiest,
-    ordered,
+    leading,
     place,
     power_note,
     reason,
     suggested_name,
+    witness_words,
+    witnesses,
     worst_samples,
 )
 
@@ -84,16 +87,18 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _findings(report: Report) -> Iterator[str]:
     if not report.findings:
         return
-    yield f"### Findings ({len(report.findings)})"
+    findings = leading(report.findings)
+    yield f"### Findings ({len(findings)})"
     rows = [
         [
             str(finding.severity),
             code(finding.rule),
-            f"{escape(finding.title)}. {escape(finding.message)}{_remedy(finding)}",
+            f"{escape(finding.title)}. {escape(finding.message)}"
+            f"{_remedy(finding)}{_witnesses(finding, report)}",
             code(place(finding), 40),
             count(finding.n_samples),
         ]
-        for finding in ordered(report.findings)
+        for finding in findings
     ]
     yield _table(["severity", "rule", "what was found, what to do", "where", "samples"], rows[:50])
     if len(rows) > 50:
@@ -102,6 +107,14 @@ def _findings(report: Report) -> Iterator[str]:
 
 def _remedy(finding: Finding) -> str:
     return f"<br>**Do:** {escape(finding.remedy)}" if finding.remedy else ""
+
+
+def _witnesses(finding: Finding, report: Report) -> str:
+    said = [
+        f"<br>{code(other.rule)} {escape(witness_words(other))}"
+        for other in witnesses(finding, report.findings)
+    ]
+    return f"<br>{WITNESSES}{''.join(said)}" if said else ""
 
 
 def _classes(report: Report) -> Iterator[str]:

@@ -6,7 +6,7 @@ from auditor.report import Report
 from auditor.reports.html import environment, picture, short_facts
 from auditor.reports.pictures import choose
 from auditor.reports.text import count, prose, shorten
-from auditor.reports.wording import VERDICT_WORDS, ordered, place, reason, worst_samples
+from auditor.reports.wording import VERDICT_WORDS, leading, place, reason, worst_samples
 
 _FINDINGS, _IMAGES = 10, 14
 
@@ -17,7 +17,7 @@ def notebook(report: Report) -> str:
     Args:
         report: the result of a scan.
     """
-    findings = ordered(report.findings)
+    findings = leading(report.findings)
     shown = findings[:_FINDINGS]
     coverage = report.coverage
     refused = f"{count(coverage.refused)} refused"

@@ -15,7 +15,8 @@ from auditor.records import Finding
 from auditor.report import Report
 from auditor.reports.json import dump
 from auditor.reports.text import count, plain, shorten
-from auditor.reports.wording import members, suggested_name
+from auditor.reports.wording import suggested_name
+from auditor.tables import members
 
 STRIP_FLAGGED, STRIP_NORMAL = 12, 12
 """Pictures in a card's strips: one line each on a page of 1,120 pixels."""

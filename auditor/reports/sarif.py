@@ -11,7 +11,8 @@ from auditor.records import DetectorRun, Finding, Severity
 from auditor.report import Report
 from auditor.reports.json import dump
 from auditor.reports.text import prose
-from auditor.reports.wording import members, ordered
+from auditor.reports.wording import ordered
+from auditor.tables import members
 
 _LOCATIONS = 100
 """Places a result names; GitHub's code scanning shows no more than that."""

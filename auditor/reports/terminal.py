@@ -32,14 +32,17 @@ from auditor.reports.text import (
 from auditor.reports.wording import (
     POWER_TITLE,
     VERDICT_WORDS,
+    WITNESSES,
     busiest,
+    leading,
     next_steps,
-    ordered,
     place,
     power_note,
     reason,
     suggested_name,
-    tally,
+    tally_words,
+    witness_words,
+    witnesses,
     worst_samples,
 )
 
@@ -191,7 +194,7 @@ def _counted(counts: Mapping[str, int], style: str) -> Text:
 
 
 def _brief(report: Report) -> Iterator[RenderableType]:
-    for finding in ordered(report.findings):
+    for finding in leading(report.findings):
         where = f" · {shorten(place(finding), 40)}" if place(finding) else ""
         line = Text.assemble(
             (f"{finding.severity:<8}", _SEVERITY_STYLE[finding.severity]),
@@ -205,12 +208,12 @@ def _findings(report: Report, verbosity: int) -> Iterator[RenderableType]:
     if not report.findings:
         yield _heading("Findings", "none")
         return
-    note = " · ".join(f"{number} {severity}" for severity, number in tally(report.findings))
-    yield _heading("Findings", note)
-    findings = ordered(report.findings)
+    findings = leading(report.findings)
+    yield _heading("Findings", tally_words(findings))
     shown = findings if verbosity > 0 else findings[:_FINDINGS]
     for index, finding in enumerate(shown):
-        yield Padding(_finding(finding, verbosity), (1 if index else 0, 0, 0, 2), expand=False)
+        told = _finding(finding, witnesses(finding, report.findings), verbosity)
+        yield Padding(told, (1 if index else 0, 0, 0, 2), expand=False)
     left = Counter((f.rule, f.severity) for f in findings[len(shown) :])
     if left:
         said = [f"{n} {severity} {plain(rule)}" for (rule, severity), n in left.items()]
@@ -218,7 +221,7 @@ def _findings(report: Report, verbosity: int) -> Iterator[RenderableType]:
         yield Padding(Text(text), (1, 0, 0, 2), expand=False)
 
 
-def _finding(finding: Finding, verbosity: int) -> RenderableType:
+def _finding(finding: Finding, others: Sequence[Finding], verbosity: int) -> RenderableType:
     where = shorten(place(finding), 60)
     head = Text.assemble((plain(finding.rule), "bold"), "  ", (prose(finding.title), "bold"))
     samples = count(finding.n_samples, "sample") if finding.n_samples else ""
@@ -232,10 +235,20 @@ def _finding(finding: Finding, verbosity: int) -> RenderableType:
         lines.append(Text(" · ".join(shown), "dim"))
     if finding.remedy:
         lines.append(Text.assemble(("do: ", "bold"), prose(finding.remedy)))
+    if others:
+        lines.append(Text(WITNESSES, "bold"))
+        lines.extend(_witness(other, verbosity) for other in others)
     table = _grid({"no_wrap": True, "width": 8}, {"overflow": "fold"})
     style = _SEVERITY_STYLE[finding.severity]
     table.add_row(Text(str(finding.severity), style), Group(*lines))
     return table
+
+
+def _witness(finding: Finding, verbosity: int) -> Text:
+    if verbosity > 0:
+        return Text(f"  {plain(finding.rule)}  {prose(finding.message)}")
+    said = f"  {plain(finding.rule)}  {witness_words(finding)}"
+    return Text(said, no_wrap=True, overflow="ellipsis")
 
 
 def _classes(report: Report, width: int, verbosity: int) -> Iterator[RenderableType]:

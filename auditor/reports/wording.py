@@ -44,6 +44,26 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
+def leading(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort those findings worst first that are no other's witness: one thing is told once."""
+    return [finding for finding in ordered(findings) if finding.witness_of is None]
+
+
+def witnesses(finding: Finding, findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that tell of the same samples as this one, worst first."""
+    name = (finding.rule, finding.key)
+    return [other for other in ordered(findings) if other.witness_of == name]
+
+
+WITNESSES = "Seen by other rules too:"
+
+
+def witness_words(finding: Finding) -> str:
+    """Say in a line what a witness saw: its title, where, and how many samples."""
+    where = f" ({shorten(place(finding), 40)})" if place(finding) else ""
+    return f"{count(finding.n_samples, 'sample')}{where}: {prose(finding.title)}"
+
+
 def failing(report: Report) -> list[Finding]:
     """The findings that make the verdict a fail: those at or above ``fail_on``."""
     if report.fail_on not in set(Severity):
@@ -59,10 +79,10 @@ def place(finding: Finding) -> str:
     return f"{'' if finding.scope == 'sample' else finding.scope + ' '}{plain(finding.key)}"
 
 
-def tally(findings: Sequence[Finding]) -> list[tuple[Severity, int]]:
-    """Count findings by severity, worst first, without those that have none."""
+def tally_words(findings: Sequence[Finding]) -> str:
+    """Count findings by severity, worst first: ``2 critical · 1 medium``."""
     counts = [(s, sum(f.severity is s for f in findings)) for s in reversed(Severity)]
-    return [(severity, number) for severity, number in counts if number]
+    return " · ".join(f"{number} {severity}" for severity, number in counts if number)
 
 
 def reason(report: Report) -> str:
@@ -84,7 +104,7 @@ def reason(report: Report) -> str:
 
 
 def _worst(report: Report) -> str:
-    bad = failing(report) or ordered(report.findings)
+    bad = leading(failing(report) or report.findings)
     if not bad:
         return "A finding at or above the limit."
     first = bad[0]
@@ -101,7 +121,7 @@ def _worst(report: Report) -> str:
 
 
 def _lesser(report: Report) -> str:
-    return f"{count(len(report.findings), 'finding')} to look at below."
+    return f"{count(len(leading(report.findings)), 'finding')} to look at below."
 
 
 def _gaps(report: Report) -> list[str]:
@@ -150,16 +170,6 @@ def suggested_name(suggested: object, class_names: Sequence[str]) -> str:
     if isinstance(suggested, int) and 0 <= suggested < len(class_names):
         return plain(class_names[suggested])
     return plain(str(suggested))
-
-
-def members(flagged: pl.DataFrame, finding: Finding) -> pl.DataFrame:
-    """The flagged samples that a finding names, worst first."""
-    chosen = pl.col("rules").list.contains(finding.rule)
-    if finding.scope == "class" and finding.key is not None:
-        chosen &= pl.col("class_name") == pl.lit(finding.key)
-    if finding.scope == "file" and finding.key is not None:
-        chosen &= pl.col("uri") == pl.lit(finding.key)
-    return flagged.filter(chosen)
 
 
 def next_steps(report: Report, folder: Path | None) -> list[Step]:

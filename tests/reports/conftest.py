@@ -214,6 +214,20 @@ def poisoned() -> Report:
     )
 
 
+def witnessed() -> Report:
+    """The backdoor of `poisoned`, seen by two more rules."""
+    base = poisoned()
+    lead = next(one for one in base.findings if one.rule == "BKD001")
+    others = [
+        replace(lead, rule=rule, title=title, message=message, witness_of=(lead.rule, lead.key))
+        for rule, title, message in (
+            ("BKD005", "Labels are disputed", "All 6 carry a label that their content disputes."),
+            ("BKD010", HOSTILE[1], f"The same patch {HOSTILE[2]}."),
+        )
+    ]
+    return replace(base, findings=(*base.findings, *others))
+
+
 def incomplete() -> Report:
     """Two files refused and a detector failed."""
     base = clean()
@@ -325,6 +339,7 @@ def hostile() -> Report:
 KINDS: dict[str, Callable[[], Report]] = {
     "clean": clean,
     "poisoned": poisoned,
+    "witnessed": witnessed,
     "incomplete": incomplete,
     "unlabelled": unlabelled,
     "empty_classes": empty_classes,

@@ -71,7 +71,7 @@ def test_keys_are_the_contract_to_the_letter(make: Make) -> None:
     detector, finding = loaded["detectors"][0], loaded["findings"][0]
     assert " ".join(detector) == "id version status seconds params reason"
     assert " ".join(finding) == (
-        "rule title severity confidence scope key n_samples message evidence remedy"
+        "rule title severity confidence scope key n_samples message evidence remedy witness_of"
     )
 
 

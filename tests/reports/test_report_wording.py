@@ -7,18 +7,21 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from auditor.records import Coverage, Severity
+from auditor.records import Coverage
 from auditor.report import Report
 from auditor.reports.wording import (
     busiest,
     failing,
-    members,
+    leading,
     next_steps,
     ordered,
     reason,
-    tally,
+    tally_words,
+    witness_words,
+    witnesses,
     worst_samples,
 )
+from auditor.tables import members
 
 Make = dict[str, Callable[[], Report]]
 
@@ -28,11 +31,23 @@ def test_findings_come_worst_first_whatever_their_order(make: Make) -> None:
     rules = [finding.rule for finding in ordered(report.findings)]
     assert rules == ["BKD001", "LBL001", "DUP001"]
     assert ordered(report.findings[::-1]) == ordered(report.findings)
-    assert tally(report.findings) == [
-        (Severity.CRITICAL, 1),
-        (Severity.MEDIUM, 1),
-        (Severity.INFO, 1),
-    ]
+    assert tally_words(report.findings) == "1 critical · 1 medium · 1 info"
+
+
+def test_a_witness_is_told_with_its_finding_and_counted_once(make: Make) -> None:
+    report = make["poisoned"]()
+    lead, other, *rest = ordered(report.findings)
+    witness = replace(other, witness_of=(lead.rule, lead.key))
+    assert leading([witness, lead, *rest]) == [lead, *rest]
+    assert witnesses(lead, [witness, lead, *rest]) == [witness]
+    assert witnesses(rest[0], [witness, lead, *rest]) == []
+    told = replace(
+        report, findings=(lead, replace(lead, rule="BKD009", witness_of=witness.witness_of))
+    )
+    assert "more finding" not in reason(told)
+    assert (
+        witness_words(replace(lead, title="Alike", n_samples=1)) == "1 sample (class class0): Alike"
+    )
 
 
 @pytest.mark.parametrize(
