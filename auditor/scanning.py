@@ -33,6 +33,8 @@ from auditor.illustrate import draw_map, draw_thumbnails, draw_triggers
 from auditor.ingest import Ledger, coverage, ingest, inventory, open_catalog
 from auditor.interfaces import Evidence, Progress
 from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector, run_file_checks
+from auditor.planting import VERSION as PLANTING_VERSION
+from auditor.planting import plant_and_look
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.provenance.changes import measure_changes
 from auditor.readers import Catalog, Columns, subsample, walk
@@ -152,6 +154,10 @@ def scan(
                 ask = partial(ask_networks, bench, part.taken, reference_folder(home, settings),
                               settings.device)  # fmt: skip
                 attempt("shortcut_network", ASKING_VERSION, {}, part.taken, ask)
+            if settings.profile != "fast":
+                with watch.stage("Planting poison: what would be missed"), clock.time("planting"):
+                    plant = partial(plant_and_look, bench, part.taken, rules)
+                    attempt("planting", PLANTING_VERSION, {}, part.taken, plant)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)
