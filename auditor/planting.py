@@ -115,7 +115,7 @@ def plant_and_look(bench: Bench, taken: Measurements, rules: Sequence[Rule]) -> 
 def _looked(bench: Bench, taken: Measurements, rules: Sequence[Rule]) -> Evidence:
     material = part_of(material_of(SHORTCUT, bench, taken, "planting"))
     planted = tuple(plan(material))
-    found = _found(material, planted, taken, rules, bench.ledger.class_names)
+    found = found_of(material, planted, taken.samples, rules, bench.ledger.class_names)
     figures: dict[str, float | int | None] = {
         "planted_n": len(material.rows), "planted_count": COUNT
     }  # fmt: skip
@@ -207,11 +207,19 @@ def poisoned(material: Material, planted: Sequence[Planted]) -> Material:
     return replace(material, labels=labels, views={**material.views, "pixels": pixels})
 
 
-def _found(
-    material: Material, planted: Sequence[Planted], taken: Measurements, rules: Sequence[Rule],
+def found_of(
+    material: Material, planted: Sequence[Planted], ledger: pl.DataFrame, rules: Sequence[Rule],
     names: Sequence[str],
 ) -> list[bool]:  # fmt: skip
-    """Whether findings of the rules name most of the rows of each planted pattern."""
+    """Whether findings of the rules name most of the rows of each planted pattern.
+
+    Args:
+        material: as it is.
+        planted: what is planted in a copy of it.
+        ledger: the samples, with ``row`` at least.
+        rules: those on the shortcut probe.
+        names: K class names.
+    """
     if not planted:
         return []
     copy = poisoned(material, planted)
@@ -221,7 +229,7 @@ def _found(
     given = pl.DataFrame({"row": copy.rows, "label": copy.labels, "class_name": classes})
     stale = {*sample.columns, *given.columns} - {"row"}
     samples = (
-        taken.samples.drop(stale & {*taken.samples.columns})
+        ledger.drop(stale & {*ledger.columns})
         .join(given, on="row", maintain_order="left")
         .join(sample, on="row", how="left", maintain_order="left")
     )
