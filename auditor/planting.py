@@ -18,7 +18,7 @@ import polars as pl
 from auditor.detectors.label_consistency import WRONG
 from auditor.detectors.label_noise import judge_labels
 from auditor.detectors.second_opinion import both_opinions
-from auditor.detectors.shortcut import SHORTCUT
+from auditor.detectors.shortcut import SHORTCUT, look, tables
 from auditor.detectors.standing import MIN_CLASS_ROWS
 from auditor.interfaces import Evidence, InapplicableError, Material
 from auditor.judging import judge
@@ -223,7 +223,7 @@ def found_of(
     if not planted:
         return []
     copy = poisoned(material, planted)
-    evidence = SHORTCUT.run(copy)
+    evidence = tables(look(copy), copy)
     sample = evidence["sample"]
     classes = pl.Series(names).gather(np.maximum(copy.labels, 0))
     given = pl.DataFrame({"row": copy.rows, "label": copy.labels, "class_name": classes})

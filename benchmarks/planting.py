@@ -3,9 +3,9 @@
     python benchmarks/planting.py --cifar10 train.parquet --fashion train.parquet \
         --imagenette train/ --cache FOLDER
 
-Draws clean samples as ``gate_null.py`` does, plants the patterns of ``auditor.planting``, changes
-labels, and writes planting.csv: a row per draw and pattern, and one for the labels. A draw's
-network has seen the whole dataset: labels are judged better here than in a scan of the draw.
+Draws clean samples as ``gate_null.py`` does, plants the patterns of ``auditor.planting``, and
+writes planting.csv: a row per draw and pattern. Labels are not planted: a draw has no network of
+its own here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import polars as pl
 from drawing import DATASETS, backdoor_rules
 from gate_null import Case, Pool, draw, pool
 
-from auditor.planting import found_of, plan, planted_labels
+from auditor.planting import found_of, plan
 from auditor.tables import SAMPLES
 
 OUT = Path(__file__).with_name("planting.csv")
@@ -41,14 +41,10 @@ def measure(case: Case, whole: Pool) -> Iterator[tuple[object, ...]]:
     rules = [rule for scope in ("class", "dataset") for rule in backdoor_rules("shortcut", scope)]
     names = [str(label) for label in range(material.n_classes)]
     found = found_of(material, planted, ledger, rules, names)
-    labels = planted_labels(material)
     seconds = round(time.process_time() - started, 1)
     head = (case.dataset, case.size, case.seed)
     for one, hit in zip(planted, found, strict=True):
-        yield (*head, one.pattern, one.strength, len(one.rows), float(hit), seconds)
-    if labels["planted_labels_n"] is not None:
-        share = round(labels["planted_labels_found"] or 0.0, 4)
-        yield (*head, "labels", 0.05, labels["planted_labels_n"], share, seconds)
+        yield (*head, one.pattern, one.strength, len(one.rows), int(hit), seconds)
 
 
 def main() -> None:

@@ -132,7 +132,8 @@ def test_labels_are_planted_in_a_copy_and_judged_as_a_scan_does() -> None:
     assert found["planted_labels_n"] == round(0.05 * n)
     assert found["planted_labels_found"] == pytest.approx(1.0, abs=0.05)
     assert (given.labels == before).all()
-    blurred = {**views, "probabilities": np.full((n, k), 1 / k, np.float32)}
+    noise = np.random.default_rng(2).normal(0, 1, features.shape).astype(np.float16)
+    blurred = {**views, "probabilities": np.full((n, k), 1 / k, np.float32), "penultimate": noise}
     assert planted_labels(given)["planted_labels_found"] is None
     assert planted_labels(replace(given, views=blurred))["planted_labels_n"] is None
 
