@@ -4,8 +4,9 @@
 
 Reads what ``auditor bench`` counted for each rule (``tallies`` of its cases): the poisoned and the
 clean samples that the rule named, by the step of its own score. Each case has the same weight,
-whatever the number of its samples. Rising probabilities are fitted to the shares of ``--fit``
-(isotonic regression), and none claims more than the cases support: after c cases, the rule of
+whatever the number of its samples. A step of few samples is drawn to the share of the whole rule,
+as if it held `PRIOR` more of them; rising probabilities are fitted to the shares of ``--fit``
+(isotonic regression); and none claims more than the cases support: after c cases, the rule of
 succession puts a share at (c + 1) / (c + 2) at most. Writes score-calibration.csv with the shares
 that ``--check`` has, and prints the line for each rule's TOML.
 """
@@ -31,7 +32,9 @@ COLUMNS = (
     "check_cases", "check_found", "check_false", "check_share",
 )  # fmt: skip
 FAMILIES = ("BKD", "LBL", "OUT")
-DIGITS = 3
+DIGITS = 2
+PRIOR = 2
+"""Samples: one clean sample alone in a step says little of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,11 @@ def read(folders: Sequence[Path]) -> Mapping[str, Counts]:
 
 def fitted(counts: Counts) -> np.ndarray:
     """(S,) rising probabilities for the steps that hold samples, NaN for the others."""
-    shares, weight = counts.shares, counts.weights.sum(axis=0)
+    weight = counts.weights.sum(axis=0)
     held = weight > 0
+    samples = (counts.found + counts.false).sum(axis=0)
+    whole = float(np.nansum(counts.shares * weight) / weight.sum())
+    shares = (samples * np.nan_to_num(counts.shares) + PRIOR * whole) / (samples + PRIOR)
     steps = np.flatnonzero(held)
     rising = IsotonicRegression(y_min=0.0, y_max=1.0).fit(steps, shares[held], weight[held])
     n = len(counts.found)

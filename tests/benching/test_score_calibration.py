@@ -66,6 +66,10 @@ def test_every_case_weighs_the_same_and_shares_rise(
 
     probability = calibration.fitted(read["BKD001"])
     known = probability[~np.isnan(probability)]
+    # Twelve samples lie in step 5; of all that the cases named, 71 %, 50 % and 90 % were poisoned.
+    whole = (0.71 + 0.5 + 0.9) / 3
+    first = (12 * expected[5] + 2 * whole) / 14
+    assert known[0] == pytest.approx(first)
     assert len(known) == 3
     assert (np.diff(known) >= 0).all()
     assert known[-1] == pytest.approx(4 / 5)  # three cases: (3 + 1) / (3 + 2)
