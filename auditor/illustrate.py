@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,21 @@ PEAK = 110.0
 """Grey levels beside mid-grey that the strongest value of a drawn pattern gets."""
 
 MapPoints = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """Everything drawn for one report.
+
+    Attributes:
+        thumbnails: row → JPEG bytes.
+        map_points: (rows, x, y), or None where no map was made.
+        triggers: class name (None: all classes) → its estimated trigger.
+    """
+
+    thumbnails: Mapping[int, bytes]
+    map_points: MapPoints | None
+    triggers: Mapping[str | None, TriggerPictures]
 
 
 def draw_thumbnails(
