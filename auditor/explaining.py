@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from auditor.carriers import FIXED, prefix_of
+from auditor.judging import Judgement
 from auditor.records import Finding
-from auditor.ruleset import Judgement
 
 LEARNT = 0.2
 LEARNT_OVER_CONTROL = 0.1

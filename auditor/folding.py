@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.judging import Judgement
 from auditor.records import Finding
-from auditor.ruleset import Judgement
 from auditor.tables import members
 
 FAMILIES = ("BKD", "LBL", "OUT")

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from auditor.interfaces import Evidence
+from auditor.judging import Judgement
 from auditor.provenance.enrichment import counts, holm, stratified_p
 from auditor.records import Confidence, Finding
-from auditor.ruleset import Judgement
 from auditor.tables import members
 
 FAMILIES = ("BKD", "LBL", "OUT", "DUP")

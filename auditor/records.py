@@ -104,6 +104,8 @@ class Rule:
     ``sample``, ``members`` is an SQL expression over the sample evidence that says which samples
     of the key the finding names. ``score`` (0–1, higher is worse) and ``suggested_label`` are SQL
     expressions over the sample evidence too, ``reason`` a format string over its columns.
+    ``probability`` says what the score is worth: from each score on, the share of such samples that
+    were poisoned in benchmarks/score-calibration.csv; without it the score stands for itself.
     """
 
     id: str
@@ -121,6 +123,7 @@ class Rule:
     tags: tuple[str, ...]
     members: str | None = None
     score: str | None = None
+    probability: tuple[tuple[float, float], ...] = ()
     suggested_label: str | None = None
     reason: str | None = None
 

@@ -106,6 +106,7 @@ def scan(
             part = _check(kit, catalog, beside, ledger, taken)
             reference, bench = _learn(kit, catalog, ledger, part, taken)
             _detect(kit, bench, part.taken)
+            _ask(kit, bench, part.taken)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)
@@ -206,15 +207,18 @@ def _victim(kit: Kit, ledger: Ledger, taken: Measurements, home: Path) -> tuple[
 
 
 def _detect(kit: Kit, bench: Bench, taken: Measurements) -> None:
-    """Run the detectors of the profile, then ask the networks about what they found."""
-    settings = kit.settings
-    detectors = (*DETECTORS, *THOROUGH) if settings.profile == "thorough" else DETECTORS
+    """Run the detectors of the profile."""
+    detectors = (*DETECTORS, *THOROUGH) if kit.settings.profile == "thorough" else DETECTORS
     for detector in detectors:
         with kit.watch.stage(detector.title, detector.id) as progress:
             run_detector(detector, bench, taken, progress)
+
+
+def _ask(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Ask the networks about the groups that detectors found."""
     with kit.watch.stage("Asking the network", "shortcut_network"):
-        folder = reference_folder(bench.folder, settings)
-        ask = partial(ask_networks, bench, taken, folder, settings.device)
+        folder = reference_folder(bench.folder, kit.settings)
+        ask = partial(ask_networks, bench, taken, folder, kit.settings.device)
         attempt("shortcut_network", ASKING_VERSION, {}, taken, ask)
 
 
@@ -230,12 +234,7 @@ def _judge(kit: Kit, class_names: tuple[str, ...], taken: Measurements) -> Judge
 
 
 def _draw(
-    kit: Kit,
-    catalog: Catalog,
-    bench: Bench,
-    part: Part,
-    taken: Measurements,
-    judged: Judged,
+    kit: Kit, catalog: Catalog, bench: Bench, part: Part, taken: Measurements, judged: Judged
 ) -> Drawings:
     """What the report shows beside numbers."""
     flagged = judged.judgement.flagged

@@ -17,9 +17,9 @@ from auditor.carriers import carriers, prefix_of
 from auditor.explaining import explain, words
 from auditor.illustrate import draw_triggers
 from auditor.interfaces import InapplicableError
+from auditor.judging import Judgement
 from auditor.measure import Measurements
 from auditor.records import Confidence, Finding, Severity
-from auditor.ruleset import Judgement
 
 N = 400
 CARRIERS = 40

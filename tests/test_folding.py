@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.folding import COVERED, fold
+from auditor.judging import Judgement
 from auditor.records import Confidence, Finding, Scope, Severity
-from auditor.ruleset import Judgement
 from auditor.tables import FLAGGED
 
 Named = tuple[str, Severity, str | None, list[int]]

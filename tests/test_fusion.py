@@ -13,10 +13,10 @@ import pytest
 from tiny import pictures, structs, write_parquet
 
 from auditor.fusion import concentration, fuse
+from auditor.judging import Judgement
 from auditor.provenance.sources import measure
 from auditor.records import Confidence, Finding, Severity
 from auditor.report import Report
-from auditor.ruleset import Judgement
 from auditor.tables import FLAGGED, MEASURES, SAMPLES, check_evidence
 
 N = 2000

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from auditor.errors import UsageError
+from auditor.judging import judge, render
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.records import Confidence, Rule, Severity
-from auditor.ruleset import judge, load_rules, render, rules_folder, select_rules
+from auditor.ruleset import load_rules, rules_folder, select_rules
 from auditor.tables import FLAGGED, INVENTORY, MEASURES, SAMPLES
 
 RULES = load_rules()

@@ -10,9 +10,9 @@ import polars as pl
 
 from auditor.baseline.accepted import Accepted
 from auditor.baseline.suppressions import Suppression
+from auditor.judging import Judgement, judge
 from auditor.measure import Measurements
 from auditor.records import Confidence, Finding, Rule, Severity
-from auditor.ruleset import Judgement, judge
 from auditor.tables import FLAGGED
 
 
@@ -122,9 +122,8 @@ def _merge(judgements: Sequence[Judgement]) -> Judgement:
     order = ["rank", "score", "row"]
     marks = marks.sort(order, descending=[True, True, False], nulls_last=True)
     merged = marks.group_by("row", maintain_order=True).agg(
-        pl.col(
-            "uri", "record", "sha256", "label", "class_name", "severity", "score", "rank"
-        ).first(),
+        pl.col("uri", "record", "sha256", "label", "class_name", "severity", "rank").first(),
+        pl.col("score").max(),
         pl.col("rules").list.explode().unique(maintain_order=True),
         pl.col("suggested_label").drop_nulls().first(),
         pl.col("reason").unique(maintain_order=True).str.join("; "),

@@ -21,7 +21,7 @@ from auditor import __version__
 from auditor.attacks.planning import find_attack
 from auditor.benching.cases import CLEAN, Case, tool_digest
 from auditor.benching.cutting import Columns, Cut, cut
-from auditor.benching.scoring import Ranking, Score, score
+from auditor.benching.scoring import Ranking, Score, Tally, score
 from auditor.benching.success import Success, measure_success, scan_answers, victim_answers
 from auditor.config import Config
 from auditor.errors import NothingToScanError, UsageError
@@ -271,6 +271,10 @@ def outcome_from(data: Mapping[str, Any]) -> Outcome:
                 evaluated=ranking["evaluated"],
             )
             for name, ranking in parts["rankings"].items()
+        }
+        parts["tallies"] = {
+            rule: Tally(*map(tuple, (tally["found"], tally["false"])))
+            for rule, tally in parts.get("tallies", {}).items()
         }
         values["score"] = Score(**parts)
     if values["success"] is not None:

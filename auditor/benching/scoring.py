@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
 from auditor.benching.cases import CLEAN, expected_families
+from auditor.judging import judge
+from auditor.records import SCOPE_KEYS, Confidence
 from auditor.report import Report
+from auditor.ruleset import load_rules
 from auditor.tables import MEASURES, SAMPLES
 
 FAMILIES = ("any", "BKD", "LBL")
 """Rule families that are counted apart; ``any`` is every flagged sample."""
 
 FALSE_POSITIVE_RATES = (0.001, 0.01)
+
+SCORE_STEPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Where a step of a rule's own score begins: finer where most flagged samples lie."""
 
 CONFIDENCE = 0.95
 
@@ -34,6 +40,19 @@ class Ranking:
     auroc: float
     recall: Mapping[float, float]
     evaluated: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a rule's own score was worth: samples that it named, by the step of their score.
+
+    Attributes:
+        found: poisoned samples in each step of `SCORE_STEPS`.
+        false: clean samples; cover samples are neither.
+    """
+
+    found: tuple[int, ...]
+    false: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,7 @@ class Score:
     backdoor_findings: int
     rules: tuple[str, ...]
     right: bool
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def score(report: Report, truth: pl.DataFrame, attack: str, kind: str) -> Score:
@@ -83,7 +103,26 @@ def score(report: Report, truth: pl.DataFrame, attack: str, kind: str) -> Score:
         backdoor_findings=sum(f.rule.startswith("BKD") for f in report.findings),
         rules=tuple(sorted({f.rule for f in report.findings})),
         right=is_right(report, joined, attack, kind),
+        tallies=tallies(report, joined),
     )
+
+
+def tallies(report: Report, joined: pl.DataFrame) -> Mapping[str, Tally]:
+    """Rule → how many of the samples that it names were poisoned, by its own score of them."""
+    evidence = {scope: report.evidence[scope] for scope in SCOPE_KEYS if scope in report.evidence}
+    names = report.dataset.class_names
+    marks = judge(load_rules(), report.samples, evidence, names, Confidence.LOW).marks
+    known = marks.join(joined.select("row", "poisoned", "cover"), on="row").filter(
+        pl.col("poisoned") | ~pl.col("cover")
+    )
+    edges = [*SCORE_STEPS, np.inf]
+    found = {}
+    for (rule,), part in known.group_by("rule"):
+        raw = part["raw"].fill_null(0.0).to_numpy()
+        poisoned = part["poisoned"].to_numpy()
+        counts = (np.histogram(raw[where], edges)[0].tolist() for where in (poisoned, ~poisoned))
+        found[str(rule)] = Tally(*map(tuple, counts))
+    return dict(sorted(found.items()))
 
 
 def joined_with_truth(report: Report, truth: pl.DataFrame) -> pl.DataFrame:
