@@ -120,8 +120,8 @@ def bench(
     Exit 0; 1 where --check finds a loss; 2 usage; 4 where a case broke.
     """
     from auditor.benching import harness
-    from auditor.benching.cutting import Columns
     from auditor.cli.display import Display
+    from auditor.readers import Columns
 
     display = Display(color.value, False, 0)
 
