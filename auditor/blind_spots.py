@@ -38,6 +38,7 @@ def blind_spots(
     )
     spots.extend(_size_spots(evidence))
     spots.extend(_content_spots(evidence))
+    spots.extend(_planted_spots(evidence))
     if reference is not None and reference.accuracy is not None:
         spots.extend(_reference_spots(reference.accuracy))
     formats = set(samples["format"].drop_nulls().unique().to_list())
@@ -84,6 +85,48 @@ def _content_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
         "Nothing says which labels the content disputes: triggers that lead to many classes, and "
         "those that samples of other classes show too, could not be told."
     ]
+
+
+_PATTERNS = {
+    "patch": ("a patch of {0:.0f}×{0:.0f} pixels", "{0:.0f}×{0:.0f}"),
+    "blend": ("noise blended in at {:.0%}", "{:.0%}"),
+    "wave": ("a wave of ±{:g} grey levels on a class's own images", "±{:g}"),
+}
+"""How a planted pattern of a strength is said, in full and again."""
+
+
+def _planted_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
+    """What was found of the poison that the scan planted in a copy (``planting``)."""
+    table = evidence.get("dataset")
+    if table is None or "planted_n" not in table.columns:
+        return []
+    known = table.row(0, named=True)
+    told = [said for name in _PATTERNS if (said := _told(known, name))]
+    spots = []
+    if told:
+        spots.append(
+            f"As a check, patterns were planted in a copy of these images, on "
+            f"{known['planted_count']} samples of a class each: {'; '.join(told)}. What is "
+            "fainter, or on fewer samples, would have been missed too."
+        )
+    share = known["planted_labels_found"]
+    if share is not None:
+        spots.append(
+            f"As a check, {known['planted_labels_n']:,} labels were changed at random in that copy "
+            f"and {share:.0%} of them named: at most as many wrong ones would have been, and fewer "
+            "where one class looks like the other."
+        )
+    return spots
+
+
+def _told(known: Mapping[str, float | None], name: str) -> str:
+    """What became of one pattern; nothing where it was not planted."""
+    found, missed = known[f"planted_{name}_found"], known[f"planted_{name}_missed"]
+    first, again = _PATTERNS[name]
+    if found is None:
+        return f"{first.format(missed)} was missed" if missed is not None else ""
+    also = f", {again.format(missed)} missed" if missed is not None else ""
+    return f"{first.format(found)} was found{also}"
 
 
 def _reference_spots(accuracy: float) -> list[str]:

@@ -13,6 +13,7 @@ import polars as pl
 from auditor.carriers import FIXED, N_HELD_OUT, Carrier, carriers, flat, prefix_of, trigger_of
 from auditor.engines import WorkerPool
 from auditor.features.store import write_atomically
+from auditor.judging import Judgement
 from auditor.measure import Bench, Measurements
 from auditor.readers import Catalog
 from auditor.records import Finding, TriggerPictures
@@ -44,6 +45,31 @@ class Drawings:
     thumbnails: Mapping[int, bytes]
     map_points: MapPoints | None
     triggers: Mapping[str | None, TriggerPictures]
+
+
+def draw(
+    catalog: Catalog,
+    samples: pl.DataFrame,
+    bench: Bench,
+    taken: Measurements,
+    judgement: Judgement,
+    pool: WorkerPool,
+) -> Drawings:
+    """Draw what a report shows of a judgement.
+
+    Args:
+        catalog: where the samples lie.
+        samples: the whole ledger.
+        bench: the views that detectors saw.
+        taken: the evidence of the rows that they saw.
+        judgement: whose findings and flagged samples are shown.
+        pool: decodes the samples anew.
+    """
+    return Drawings(
+        thumbnails=draw_thumbnails(catalog, samples, judgement.flagged, pool),
+        map_points=draw_map(bench, taken.samples, judgement.flagged),
+        triggers=draw_triggers(bench, taken, judgement.findings),
+    )
 
 
 def draw_thumbnails(

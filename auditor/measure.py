@@ -100,7 +100,7 @@ def run_detector(detector: Detector, bench: Bench, into: Measurements, progress:
     """Measure with one detector, or take what an earlier scan of the same dataset kept."""
 
     def measure() -> Evidence:
-        material = _material(detector, bench, into, progress)
+        material = material_of(detector, bench, into, detector.id, progress)
         memo = bench.folder / "evidence" / f"{detector.id}-{_memo_key(detector, bench, material)}"
 
         def run() -> Evidence:
@@ -150,7 +150,18 @@ def attempt_to_make(
     return made[0] if made else None
 
 
-def _material(detector: Detector, bench: Bench, into: Measurements, progress: Progress) -> Material:
+def _unheard(done: int, total: int) -> None:
+    """The progress of what nobody watches."""
+
+
+def material_of(
+    detector: Detector, bench: Bench, into: Measurements, use: str, progress: Progress = _unheard
+) -> Material:
+    """What a detector may look at; ``use`` gives the generator its own stream.
+
+    Raises:
+        InapplicableError: what the detector needs is not there.
+    """
     scanned = into.samples.filter(pl.col("status") == "scanned")
     labels = scanned["label"].fill_null(-1).to_numpy()
     rows = scanned["row"].to_numpy()
@@ -167,7 +178,7 @@ def _material(detector: Detector, bench: Bench, into: Measurements, progress: Pr
         n_classes=len(bench.ledger.class_names),
         views=bench.views,
         duplicate_of=_duplicate_of(scanned, rows),
-        generator=_generator(bench.seed, detector.id),
+        generator=_generator(bench.seed, use),
         progress=progress,
     )
 

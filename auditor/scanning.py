@@ -28,7 +28,7 @@ from auditor.features import VIEWS_VERSION
 from auditor.features.store import FeatureStore, open_store, sweep
 from auditor.folding import fold
 from auditor.fusion import concentration, fuse
-from auditor.illustrate import Drawings, draw_map, draw_thumbnails, draw_triggers
+from auditor.illustrate import draw
 from auditor.ingest import Ledger, ingest, inventory, open_catalog
 from auditor.measure import (
     Bench,
@@ -39,6 +39,8 @@ from auditor.measure import (
     run_detector,
     run_file_checks,
 )
+from auditor.planting import VERSION as PLANTING_VERSION
+from auditor.planting import plant_and_look
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.provenance.changes import measure_changes
 from auditor.readers import Catalog, Columns, Listing, subsample, walk
@@ -107,11 +109,13 @@ def scan(
             reference, bench = _learn(kit, catalog, ledger, part, taken)
             _detect(kit, bench, part.taken)
             _ask(kit, bench, part.taken)
+            _plant(kit, bench, part.taken)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)
             judged = _judge(kit, ledger.class_names, taken)
-            drawings = _draw(kit, catalog, bench, part, taken, judged)
+            with watch.stage("Drawing", "draw"):
+                drawings = draw(catalog, taken.samples, bench, part.taken, judged.judgement, pool)
         if settings.cache_root is not None:
             sweep(settings.cache_root, KEEP_DATASETS)
     return conclude(
@@ -222,6 +226,15 @@ def _ask(kit: Kit, bench: Bench, taken: Measurements) -> None:
         attempt("shortcut_network", ASKING_VERSION, {}, taken, ask)
 
 
+def _plant(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Plant poison in a copy of the views, and see what this scan would have missed."""
+    if kit.settings.profile == "fast":
+        return
+    with kit.watch.stage("Planting poison: what would be missed", "planting"):
+        plant = partial(plant_and_look, bench, taken, kit.rules)
+        attempt("planting", PLANTING_VERSION, {}, taken, plant)
+
+
 def _judge(kit: Kit, class_names: tuple[str, ...], taken: Measurements) -> Judged:
     """Apply the rules, and make one tale of what they found."""
     judge = partial(kit.review.judge, kit.rules, taken, class_names, kit.settings.min_confidence)
@@ -231,16 +244,3 @@ def _judge(kit: Kit, class_names: tuple[str, ...], taken: Measurements) -> Judge
     judged = judge()
     judgement = fold(explain(fuse(judged.judgement, taken.samples)))
     return replace(judged, judgement=judgement)
-
-
-def _draw(
-    kit: Kit, catalog: Catalog, bench: Bench, part: Part, taken: Measurements, judged: Judged
-) -> Drawings:
-    """What the report shows beside numbers."""
-    flagged = judged.judgement.flagged
-    with kit.watch.stage("Drawing", "draw"):
-        return Drawings(
-            thumbnails=draw_thumbnails(catalog, taken.samples, flagged, kit.pool),
-            map_points=draw_map(bench, part.taken.samples, flagged),
-            triggers=draw_triggers(bench, part.taken, judged.judgement.findings),
-        )

@@ -46,3 +46,25 @@ def test_the_least_number_of_samples_is_that_of_the_rules(prefix: str, least: in
     assert all(wanted in when for when in whens)
     assert f"fewer than {MIN_TRIGGERED} samples" in said(classes(0.1))
     assert f"({MIN_PATCHED} where" in said(classes(0.1))
+
+
+PLANTED = {
+    "planted_n": 500, "planted_count": 30, "planted_patch_found": 2.0, "planted_patch_missed": 1.0,
+    "planted_blend_found": 0.05, "planted_blend_missed": None, "planted_wave_found": None,
+    "planted_wave_missed": 30.0, "planted_labels_n": 25, "planted_labels_found": 0.48,
+}  # fmt: skip
+
+
+def test_it_says_what_was_planted_found_and_missed_in_this_very_dataset() -> None:
+    evidence: dict[Scope, pl.DataFrame] = {"dataset": pl.DataFrame([PLANTED])}
+    text = " ".join(blind_spots(SAMPLES, evidence, SEEN, (), None))
+    assert "on 30 samples of a class each: a patch of 2×2 pixels was found, 1×1 missed" in text
+    assert "noise blended in at 5% was found; a wave of ±30 grey levels" in text
+    assert "images was missed." in text
+    assert "25 labels were changed at random in that copy and 48% of them named" in text
+
+
+def test_it_says_nothing_of_what_was_not_planted() -> None:
+    bare = dict.fromkeys(PLANTED) | {"planted_n": 500, "planted_count": 30}
+    evidence: dict[Scope, pl.DataFrame] = {"dataset": pl.DataFrame([bare])}
+    assert "As a check" not in " ".join(blind_spots(SAMPLES, evidence, SEEN, (), None))

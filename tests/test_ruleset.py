@@ -165,6 +165,24 @@ def test_scores_that_are_no_numbers_go_last() -> None:
     assert result.flagged["score"].to_list() == [1.0, 1.0, 0.0, None]
 
 
+def test_a_score_is_what_the_bench_found_it_worth() -> None:
+    worth = make(when="row < 4", score="x_score", probability=((0.0, 0.2), (0.5, 0.6), (0.9, 0.8)))
+    result = run(worth)
+    assert dict(result.flagged.select("row", "score").iter_rows()) == {
+        0: 0.8, 1: None, 2: 0.6, 3: 0.2
+    }  # fmt: skip
+    assert dict(result.marks.select("row", "raw").iter_rows()) == {0: 0.9, 1: None, 2: 0.7, 3: 0.1}
+
+
+def test_the_strongest_evidence_gives_the_score_not_the_worst_rule() -> None:
+    worst = make(when="row = 0", score="x_score", probability=((0.0, 0.3),))
+    sure = make(id="TST002", severity=Severity.MEDIUM, when="row = 0", score="0.7")
+    result = run(worst, sure)
+    assert result.flagged.row(0, named=True)["rules"] == ["TST001", "TST002"]
+    assert result.flagged["score"].to_list() == [0.7]
+    assert result.marks.height == 2
+
+
 def test_min_confidence() -> None:
     unsure = make(confidence=Confidence.MEDIUM)
     assert run(unsure, minimum=Confidence.HIGH).findings == ()
@@ -218,6 +236,9 @@ tags = ["t"]
         (GOOD.replace('when = "x > 1"', ""), "when"),
         (GOOD.replace("TST001", "TST002"), "expected 'TST001'"),
         ("= broken", "no valid TOML"),
+        (GOOD + "probability = [[0.0, 0.9], [0.5, 0.8]]", "rising in 0–1"),
+        (GOOD + "probability = [[0.0, 0.9], [0.5, 1.2]]", "rising in 0–1"),
+        (GOOD + "probability = [[0.0]]", "TST001"),
     ],
 )
 def test_malformed_rule_files(tmp_path: Path, text: str, message: str) -> None:

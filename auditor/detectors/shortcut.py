@@ -16,6 +16,7 @@ from auditor.detectors.group import CUT
 from auditor.detectors.probe import VIEWS, fit
 from auditor.detectors.stamping import STAMPED_SCHEMA, stamp_best
 from auditor.detectors.standing import (
+    Standing,
     any_row,
     any_schema,
     class_rows,
@@ -28,8 +29,7 @@ from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "shortcut"
 
-CLASS_SCHEMA = class_schema(PREFIX) | dict(STAMPED_SCHEMA)
-DATASET_SCHEMA = any_schema(PREFIX) | {
+STAMPED_ANY_SCHEMA = {
     name.replace("shortcut_", "shortcut_any_"): kind for name, kind in STAMPED_SCHEMA.items()
 }
 
@@ -40,21 +40,47 @@ def measure(material: Material) -> Evidence:
     Raises:
         InapplicableError: too few labelled, distinct samples, or nothing varies.
     """
+    standing = look(material)
+    evidence = tables(standing, material)
+    probe, generator = standing.probe, material.generator
+    stamped = stamp_best(probe, standing.best, material.labels, generator)
+    anywhere: dict[str, object] = {}
+    if standing.spread is not None and standing.disputed is not None:
+        figures = stamp_best(probe, [standing.spread], standing.disputed, generator)[0]
+        anywhere = {n.replace("shortcut_", "shortcut_any_"): v for n, v in figures.items()}
+    return {
+        "sample": evidence["sample"],
+        "class": _beside(evidence["class"], pl.DataFrame(stamped, schema=STAMPED_SCHEMA)),
+        "dataset": _beside(
+            evidence["dataset"], pl.DataFrame([anywhere], schema=STAMPED_ANY_SCHEMA)
+        ),
+    }
+
+
+def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([left, right], how="horizontal")
+
+
+def look(material: Material) -> Standing:
+    """Search every class and the disputed samples for the group that stands out most.
+
+    Raises:
+        InapplicableError: too few labelled, distinct samples, or nothing varies.
+    """
     index, by_class = fitted_rows(material)
     probe = fit(material.views["pixels"], index)
     if not probe.views:
         raise InapplicableError("all images are identical, so pixels predict nothing")
-    standing = stand_apart(probe, by_class, material)
-    stamped = stamp_best(probe, standing.best, material.labels, material.generator)
-    rows = zip(class_rows(PREFIX, standing), stamped, strict=True)
-    anywhere = any_row(PREFIX, standing)
-    if standing.spread is not None and standing.disputed is not None:
-        figures = stamp_best(probe, [standing.spread], standing.disputed, material.generator)[0]
-        anywhere |= {n.replace("shortcut_", "shortcut_any_"): v for n, v in figures.items()}
+    return stand_apart(probe, by_class, material)
+
+
+def tables(standing: Standing, material: Material) -> Evidence:
+    """What the rules ask of the groups; nothing is stamped."""
+    classes = pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX))
     return {
         "sample": sample_table(PREFIX, standing, material),
-        "class": pl.DataFrame([row | dict(more) for row, more in rows], schema=CLASS_SCHEMA),
-        "dataset": pl.DataFrame([anywhere], schema=DATASET_SCHEMA),
+        "class": classes,
+        "dataset": pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX)),
     }
 
 
