@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import polars as pl
 from auditor.carriers import FIXED, N_HELD_OUT, Carrier, carriers, flat, prefix_of, trigger_of
 from auditor.engines import WorkerPool
 from auditor.features.store import write_atomically
+from auditor.judging import Judgement
 from auditor.measure import Bench, Measurements
 from auditor.readers import Catalog
 from auditor.records import Finding, TriggerPictures
@@ -28,6 +30,46 @@ PEAK = 110.0
 """Grey levels beside mid-grey that the strongest value of a drawn pattern gets."""
 
 MapPoints = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """Everything drawn for one report.
+
+    Attributes:
+        thumbnails: row → JPEG bytes.
+        map_points: (rows, x, y), or None where no map was made.
+        triggers: class name (None: all classes) → its estimated trigger.
+    """
+
+    thumbnails: Mapping[int, bytes]
+    map_points: MapPoints | None
+    triggers: Mapping[str | None, TriggerPictures]
+
+
+def draw(
+    catalog: Catalog,
+    samples: pl.DataFrame,
+    bench: Bench,
+    taken: Measurements,
+    judgement: Judgement,
+    pool: WorkerPool,
+) -> Drawings:
+    """Draw what a report shows of a judgement.
+
+    Args:
+        catalog: where the samples lie.
+        samples: the whole ledger.
+        bench: the views that detectors saw.
+        taken: the evidence of the rows that they saw.
+        judgement: whose findings and flagged samples are shown.
+        pool: decodes the samples anew.
+    """
+    return Drawings(
+        thumbnails=draw_thumbnails(catalog, samples, judgement.flagged, pool),
+        map_points=draw_map(bench, taken.samples, judgement.flagged),
+        triggers=draw_triggers(bench, taken, judgement.findings),
+    )
 
 
 def draw_thumbnails(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,8 @@ from auditor.interfaces import (
 )
 from auditor.records import SCOPE_KEYS, DetectorRun, RunStatus, Scope
 from auditor.tables import check_evidence
+
+Made = TypeVar("Made")
 
 DUPLICATE_COLUMNS = ("duplicates_of", "near_duplicates_of")
 
@@ -131,6 +134,20 @@ def attempt(
         status, reason = "failed", f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started
     into.runs.append(DetectorRun(identifier, version, status, seconds, params, reason))
+
+
+def attempt_to_make(
+    identifier: str, params: Mapping[str, object], into: Measurements, make: Callable[[], Made]
+) -> Made | None:
+    """What ``make`` makes, recorded as `attempt` records a measurement; None where it failed."""
+    made: list[Made] = []
+
+    def run() -> Evidence:
+        made.append(make())
+        return {}
+
+    attempt(identifier, "1", params, into, run)
+    return made[0] if made else None
 
 
 def _unheard(done: int, total: int) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from auditor import __version__
 from auditor.asking import VERSION as ASKING_VERSION
 from auditor.asking import ask_networks
-from auditor.baseline.judging import Judged, judge_change
-from auditor.baseline.review import open_review
-from auditor.blind_spots import blind_spots
+from auditor.baseline.focus import Part
+from auditor.baseline.judging import Judged
+from auditor.baseline.review import Review, open_review
+from auditor.concluding import conclude
 from auditor.config import Config, load_config
 from auditor.credentials import check_credentials
 from auditor.decoders import compare_decoders, has_second_decoder
@@ -26,51 +25,49 @@ from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
 from auditor.explaining import explain
 from auditor.features import VIEWS_VERSION
-from auditor.features.store import open_store, sweep
+from auditor.features.store import FeatureStore, open_store, sweep
 from auditor.folding import fold
 from auditor.fusion import concentration, fuse
-from auditor.illustrate import draw_map, draw_thumbnails, draw_triggers
-from auditor.ingest import Ledger, coverage, ingest, inventory, open_catalog
-from auditor.interfaces import Evidence, Progress
-from auditor.measure import Bench, Measurements, attempt, run_checks, run_detector, run_file_checks
+from auditor.illustrate import draw
+from auditor.ingest import Ledger, ingest, inventory, open_catalog
+from auditor.measure import (
+    Bench,
+    Measurements,
+    attempt,
+    attempt_to_make,
+    run_checks,
+    run_detector,
+    run_file_checks,
+)
 from auditor.planting import VERSION as PLANTING_VERSION
 from auditor.planting import plant_and_look
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.provenance.changes import measure_changes
-from auditor.readers import Catalog, Columns, subsample, walk
+from auditor.readers import Catalog, Columns, Listing, subsample, walk
 from auditor.readers.changes import changed, take_stamps
 from auditor.readers.outside import keep_outside
-from auditor.records import (
-    ClassSummary,
-    Coverage,
-    DatasetInfo,
-    DetectorRun,
-    Finding,
-    Reference,
-    Verdict,
-)
+from auditor.records import Reference, Rule
 from auditor.reference import make_reference, make_victim, reference_folder
 from auditor.report import Report
 from auditor.ruleset import load_rules, select_rules
+from auditor.watching import Observer, Silent, Watch
 
 KEEP_DATASETS = 20
 """Datasets whose trained references and evidence stay in the cache."""
 
-
-class Observer(Protocol):
-    """Hears of a scan's stages."""
-
-    def stage(self, title: str) -> AbstractContextManager[Progress]:
-        """Begin a stage; the progress it yields takes (done, total)."""
+Views = Mapping[str, np.ndarray]
 
 
-class Silent:
-    """The observer of a scan that nobody watches."""
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the stages of one scan work with."""
 
-    @contextmanager
-    def stage(self, title: str) -> Iterator[Progress]:
-        """Begin a stage that nobody hears of."""
-        yield lambda done, total: None
+    settings: Config
+    rules: tuple[Rule, ...]
+    review: Review
+    watch: Watch
+    store: FeatureStore
+    pool: WorkerPool
 
 
 def scan(
@@ -96,138 +93,47 @@ def scan(
     settings = config or load_config(root, overrides=options)
     if settings.cache_root is not None:
         keep_outside(settings.cache_root, root, "cache folder")
-    watch: Observer = observer or Silent()
     rules = select_rules(load_rules(), settings.select, settings.ignore)
     review = open_review(settings, rules, root)
-    clock = Stopwatch()
-    views_key = f"views-{VIEWS_VERSION}"
-    with open_store(settings.cache_root, views_key) as store:
+    watch = Watch(observer or Silent())
+    with open_store(settings.cache_root, f"views-{VIEWS_VERSION}") as store:
         listing = walk(root)
         stamps = take_stamps(listing.files)
         with WorkerPool(settings.n_workers, known=store.index_folder) as pool:
-            with watch.stage("Looking through the files"), clock.time("discover"):
-                columns = Columns(settings.image, settings.label, settings.source)
-                catalog = open_catalog(listing, columns, pool)
-                _require_samples(catalog, root)
-                beside = inventory(listing, catalog, pool)
-                if settings.sample is not None:
-                    catalog = subsample(catalog, settings.sample, settings.seed)
-            with watch.stage("Reading and decoding") as progress, clock.time("ingest"):
+            kit = Kit(settings, rules, review, watch, store, pool)
+            catalog, beside = _discover(kit, root, listing)
+            with watch.stage("Reading and decoding", "ingest") as progress:
                 ledger = ingest(catalog, pool, store, progress)
             taken = Measurements(ledger.samples)
-            with watch.stage("Checking files and duplicates"), clock.time("checks"):
-                run_checks(CHECKS, ledger, taken)
-                run_file_checks(FILE_CHECKS, beside, ledger, taken)
-                validate = partial(check_credentials, catalog, ledger.samples, pool)
-                attempt("credentials", "1", {}, taken, validate)
-                if has_second_decoder():
-                    compare = partial(compare_decoders, catalog, ledger.samples, pool)
-                    attempt("decoders", "1", {}, taken, compare)
-                part = review.part(ledger, taken)
-            home = store.dataset_folder(ledger.fingerprint, *review.key)
-            with watch.stage("Training the reference network") as progress:
-
-                def train(of: Ledger) -> tuple[Reference, Mapping[str, np.ndarray]]:
-                    return make_reference(settings, of, catalog, pool, home, progress)
-
-                make = partial(
-                    review.reference, settings, part, store.dataset_folder, train, ledger
-                )
-                with clock.time("reference"):
-                    reference, views, absent = _reference(settings, taken, make)
-            digest = reference.digest if reference else ""
-            every = {**part.ledger.views, **views}
-            detectors = DETECTORS
-            if settings.profile == "thorough":
-                detectors = (*DETECTORS, *THOROUGH)
-                stage = watch.stage("Training a network on everything")
-                with stage as progress, clock.time("victim"):
-                    learn = partial(make_victim, settings, ledger, home, progress)
-                    known, learnt, why = _victim(taken, learn)
-                every |= part.take(learnt)
-                digest, absent = f"{digest}{known}", absent or why
-            bench = Bench(part.ledger, every, absent, home, digest, settings.seed)
-            for detector in detectors:
-                with watch.stage(detector.title) as progress, clock.time(detector.id):
-                    run_detector(detector, bench, part.taken, progress)
-            with watch.stage("Asking the network"), clock.time("shortcut_network"):
-                ask = partial(ask_networks, bench, part.taken, reference_folder(home, settings),
-                              settings.device)  # fmt: skip
-                attempt("shortcut_network", ASKING_VERSION, {}, part.taken, ask)
-            if settings.profile != "fast":
-                with watch.stage("Planting poison: what would be missed"), clock.time("planting"):
-                    plant = partial(plant_and_look, bench, part.taken, rules)
-                    attempt("planting", PLANTING_VERSION, {}, part.taken, plant)
+            part = _check(kit, catalog, beside, ledger, taken)
+            reference, bench = _learn(kit, catalog, ledger, part, taken)
+            _detect(kit, bench, part.taken)
+            _ask(kit, bench, part.taken)
+            _plant(kit, bench, part.taken)
             part.merge(taken)
             moved = partial(measure_changes, changed(listing.files, stamps), ledger.samples)
             attempt("changes", "1", {}, taken, moved)
-
-            def judge_now() -> Judged:
-                return judge_change(
-                    rules, taken.samples, taken.evidence, ledger.class_names,
-                    settings.min_confidence, review.accepted, review.suppressions, review.today,
-                )  # fmt: skip
-
-            # Twice: what the rules flag is itself evidence on who supplied it.
-            flagged = judge_now().judgement.flagged
-            attempt("concentration", "1", {}, taken, partial(concentration, taken.samples, flagged))
-            judged = judge_now()
-            judgement = fold(explain(fuse(judged.judgement, taken.samples)))
-            with watch.stage("Drawing"), clock.time("draw"):
-                flagged = judgement.flagged
-                thumbnails = draw_thumbnails(catalog, taken.samples, flagged, pool)
-                points = draw_map(bench, part.taken.samples, flagged)
-                triggers = draw_triggers(bench, part.taken, judgement.findings)
+            judged = _judge(kit, ledger.class_names, taken)
+            with watch.stage("Drawing", "draw"):
+                drawings = draw(catalog, taken.samples, bench, part.taken, judged.judgement, pool)
         if settings.cache_root is not None:
             sweep(settings.cache_root, KEEP_DATASETS)
-    covered = coverage(taken.samples, catalog)
-    verdict, code = decide(judgement.findings, covered, taken.runs, settings)
-    return Report(
-        tool={"name": "auditor", "version": __version__},
-        dataset=_describe(root, catalog, ledger, covered),
-        coverage=covered,
-        reference=reference,
-        detectors=tuple(taken.runs),
-        findings=judgement.findings,
-        blind_spots=(
-            *catalog.notes,
-            *judged.notes,
-            *blind_spots(taken.samples, taken.evidence, covered, taken.runs, reference),
-        ),
-        verdict=verdict,
-        exit_code=code,
-        timings=clock.seconds(),
-        classes=_classes(taken.samples, judgement.flagged, ledger.class_names),
-        refusals=_refusals(taken.samples),
-        flagged=judgement.flagged,
-        samples=taken.samples,
-        evidence={str(scope): frame for scope, frame in taken.evidence.items()},
-        thumbnails=thumbnails,
-        map_points=points,
-        triggers=triggers,
-        fail_on=settings.fail_on.value,
-        options={**_shown(settings), **judged.counts},
+    return conclude(
+        root, settings, catalog, ledger, taken, reference, judged, drawings, watch.seconds()
     )
 
 
-class Stopwatch:
-    """Adds up seconds by stage."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._seconds: dict[str, float] = {}
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Time one stage."""
-        started = time.perf_counter()
-        yield
-        self._seconds[stage] = time.perf_counter() - started
-
-    def seconds(self) -> Mapping[str, float]:
-        """Seconds by stage, and ``total`` since the beginning."""
-        total = time.perf_counter() - self._started
-        return {name: round(value, 3) for name, value in {**self._seconds, "total": total}.items()}
+def _discover(kit: Kit, root: Path, listing: Listing) -> tuple[Catalog, pl.DataFrame]:
+    """Where the samples lie, and the files beside them."""
+    settings = kit.settings
+    with kit.watch.stage("Looking through the files", "discover"):
+        columns = Columns(settings.image, settings.label, settings.source)
+        catalog = open_catalog(listing, columns, kit.pool)
+        _require_samples(catalog, root)
+        beside = inventory(listing, catalog, kit.pool)
+        if settings.sample is not None:
+            catalog = subsample(catalog, settings.sample, settings.seed)
+    return catalog, beside
 
 
 def _require_samples(catalog: Catalog, root: Path) -> None:
@@ -242,99 +148,99 @@ def _require_samples(catalog: Catalog, root: Path) -> None:
     )
 
 
+def _check(
+    kit: Kit, catalog: Catalog, beside: pl.DataFrame, ledger: Ledger, taken: Measurements
+) -> Part:
+    """Measure what needs no network, and choose what the detectors look at."""
+    with kit.watch.stage("Checking files and duplicates", "checks"):
+        run_checks(CHECKS, ledger, taken)
+        run_file_checks(FILE_CHECKS, beside, ledger, taken)
+        validate = partial(check_credentials, catalog, ledger.samples, kit.pool)
+        attempt("credentials", "1", {}, taken, validate)
+        if has_second_decoder():
+            compare = partial(compare_decoders, catalog, ledger.samples, kit.pool)
+            attempt("decoders", "1", {}, taken, compare)
+        return kit.review.part(ledger, taken)
+
+
+def _learn(
+    kit: Kit, catalog: Catalog, ledger: Ledger, part: Part, taken: Measurements
+) -> tuple[Reference | None, Bench]:
+    """Train the networks of the profile: the reference's record, and every view for detectors."""
+    home = kit.store.dataset_folder(ledger.fingerprint, *kit.review.key)
+    reference, views, absent = _reference(kit, catalog, ledger, part, taken, home)
+    digest = reference.digest if reference else ""
+    if kit.settings.profile == "thorough":
+        known, learnt, why = _victim(kit, ledger, taken, home)
+        views = {**views, **part.take(learnt)}
+        digest, absent = f"{digest}{known}", absent or why
+    every = {**part.ledger.views, **views}
+    return reference, Bench(part.ledger, every, absent, home, digest, kit.settings.seed)
+
+
 def _reference(
-    settings: Config,
-    taken: Measurements,
-    make: Callable[[], tuple[Reference, Mapping[str, np.ndarray]]],
-) -> tuple[Reference | None, Mapping[str, np.ndarray], str]:
+    kit: Kit, catalog: Catalog, ledger: Ledger, part: Part, taken: Measurements, home: Path
+) -> tuple[Reference | None, Views, str]:
     """The reference's record, its views of the scanned rows, or why there are none."""
-    if settings.profile == "fast":
-        return None, {}, "the fast profile trains no reference network"
-    made: list[tuple[Reference, Mapping[str, np.ndarray]]] = []
-
-    def run() -> Evidence:
-        made.append(make())
-        return {}
-
-    attempt("reference", "1", {"model": settings.model}, taken, run)
-    if not made:
+    settings = kit.settings
+    with kit.watch.stage("Training the reference network", "reference") as progress:
+        if settings.profile == "fast":
+            return None, {}, "the fast profile trains no reference network"
+        train = partial(
+            make_reference, settings, catalog=catalog, pool=kit.pool, home=home, progress=progress
+        )
+        make = partial(
+            kit.review.reference, settings, part, kit.store.dataset_folder, train, ledger
+        )
+        made = attempt_to_make("reference", {"model": settings.model}, taken, make)
+    if made is None:
         return None, {}, taken.runs[-1].reason or "the reference network was not trained"
     taken.runs.pop()  # a reference that was made has its own place in the report
-    return (*made[0], "")
+    return (*made, "")
 
 
-def _victim(
-    taken: Measurements, make: Callable[[], tuple[str, Mapping[str, np.ndarray]]]
-) -> tuple[str, Mapping[str, np.ndarray], str]:
+def _victim(kit: Kit, ledger: Ledger, taken: Measurements, home: Path) -> tuple[str, Views, str]:
     """The victim's digest and its views of the scanned rows, or why there are none."""
-    made: list[tuple[str, Mapping[str, np.ndarray]]] = []
-
-    def run() -> Evidence:
-        made.append(make())
-        return {}
-
-    attempt("victim", "1", {}, taken, run)
-    if not made:
+    with kit.watch.stage("Training a network on everything", "victim") as progress:
+        made = attempt_to_make(
+            "victim", {}, taken, partial(make_victim, kit.settings, ledger, home, progress)
+        )
+    if made is None:
         return "", {}, taken.runs[-1].reason or "the victim network was not trained"
-    return (*made[0], "")
+    return (*made, "")
 
 
-def decide(
-    findings: tuple[Finding, ...], covered: Coverage, runs: list[DetectorRun], settings: Config
-) -> tuple[Verdict, int]:
-    """The verdict and exit code: findings win over incomplete, incomplete over pass."""
-    if any(finding.severity.rank >= settings.fail_on.rank for finding in findings):
-        return "fail", 1
-    allowed = settings.allow_refused
-    if isinstance(allowed, float):
-        allowed = int(allowed * covered.discovered)
-    failed = any(run.status == "failed" for run in runs)
-    if covered.refused > allowed or failed or covered.scanned == 0:
-        return "incomplete", 4
-    return "pass", 0
+def _detect(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Run the detectors of the profile."""
+    detectors = (*DETECTORS, *THOROUGH) if kit.settings.profile == "thorough" else DETECTORS
+    for detector in detectors:
+        with kit.watch.stage(detector.title, detector.id) as progress:
+            run_detector(detector, bench, taken, progress)
 
 
-def _describe(root: Path, catalog: Catalog, ledger: Ledger, covered: Coverage) -> DatasetInfo:
-    return DatasetInfo(
-        root=str(root),
-        format=catalog.format,
-        modality="image",
-        n_samples=covered.discovered,
-        n_classes=len(ledger.class_names),
-        class_names=ledger.class_names,
-        fingerprint=ledger.fingerprint,
-    )
+def _ask(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Ask the networks about the groups that detectors found."""
+    with kit.watch.stage("Asking the network", "shortcut_network"):
+        folder = reference_folder(bench.folder, kit.settings)
+        ask = partial(ask_networks, bench, taken, folder, kit.settings.device)
+        attempt("shortcut_network", ASKING_VERSION, {}, taken, ask)
 
 
-def _classes(
-    samples: pl.DataFrame, flagged: pl.DataFrame, names: tuple[str, ...]
-) -> tuple[ClassSummary, ...]:
-    counts = dict(samples.group_by("label").len().iter_rows())
-    marks = flagged.explode("rules").group_by("label").agg(
-        n=pl.col("row").n_unique(), rules=pl.col("rules").unique().sort()
-    )  # fmt: skip
-    marked = {label: (n, tuple(rules)) for label, n, rules in marks.iter_rows()}
-    return tuple(
-        ClassSummary(label, name, counts.get(label, 0), *marked.get(label, (0, ())))
-        for label, name in enumerate(names)
-    )
+def _plant(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Plant poison in a copy of the views, and see what this scan would have missed."""
+    if kit.settings.profile == "fast":
+        return
+    with kit.watch.stage("Planting poison: what would be missed", "planting"):
+        plant = partial(plant_and_look, bench, taken, kit.rules)
+        attempt("planting", PLANTING_VERSION, {}, taken, plant)
 
 
-def _refusals(samples: pl.DataFrame) -> pl.DataFrame:
-    refused = samples.filter(pl.col("status") == "refused")
-    return refused.select("uri", "record", "refusal", "detail")
-
-
-def _shown(settings: Config) -> Mapping[str, object]:
-    """The options that decide the result; how many workers read does not."""
-    return {
-        "fail_on": settings.fail_on.value,
-        "min_confidence": settings.min_confidence.value,
-        "select": list(settings.select),
-        "ignore": list(settings.ignore),
-        "allow_refused": settings.allow_refused,
-        "model": settings.model,
-        "profile": settings.profile,
-        "sample": settings.sample,
-        "seed": settings.seed,
-    }
+def _judge(kit: Kit, class_names: tuple[str, ...], taken: Measurements) -> Judged:
+    """Apply the rules, and make one tale of what they found."""
+    judge = partial(kit.review.judge, kit.rules, taken, class_names, kit.settings.min_confidence)
+    # Twice: what the rules flag is itself evidence on who supplied it.
+    flagged = judge().judgement.flagged
+    attempt("concentration", "1", {}, taken, partial(concentration, taken.samples, flagged))
+    judged = judge()
+    judgement = fold(explain(fuse(judged.judgement, taken.samples)))
+    return replace(judged, judgement=judgement)

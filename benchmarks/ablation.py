@@ -26,7 +26,7 @@ import polars as pl
 import published
 
 from auditor.benching.cases import CLEAN, Case
-from auditor.benching.cutting import Columns, cut, dataset_digest
+from auditor.benching.cutting import cut, dataset_digest
 from auditor.benching.running import Place, machine, poison_plan, scan_copy
 from auditor.benching.scoring import auroc, joined_with_truth, recall_at
 from auditor.features.folds import content_keys
@@ -35,6 +35,7 @@ from auditor.features.retained import stored_pixels
 from auditor.features.suspect import load_views
 from auditor.features.training import measure_scaling
 from auditor.poisoning import poison
+from auditor.readers import Columns
 
 OUT = Path(__file__).with_name("ablation.csv")
 

@@ -27,9 +27,10 @@ import numpy as np
 import polars as pl
 
 from auditor.benching.cases import Case
-from auditor.benching.cutting import Columns, cut, dataset_digest
+from auditor.benching.cutting import cut, dataset_digest
 from auditor.benching.running import Place, machine, poison_plan
 from auditor.poisoning import poison
+from auditor.readers import Columns
 
 HERE = Path(__file__).parent
 RUNS = HERE / "peer_runs"

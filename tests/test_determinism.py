@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import encode, picture, pictures, structs, write_folder, write_parquet
+from tiny import encode, list_backwards, picture, pictures, structs, write_folder, write_parquet
 
 from auditor.report import Report
 from auditor.reports.json import render
@@ -55,19 +54,7 @@ def test_the_order_of_the_listing_does_not_count(
     dataset: Path, fast_scan: FastScan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fast_scan(dataset, no_cache=True)
-    real = os.scandir
-
-    class Backwards:
-        def __init__(self, folder: str) -> None:
-            self.entries = sorted(real(folder), key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self) -> list[os.DirEntry[str]]:
-            return self.entries
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    list_backwards(monkeypatch)
     assert stable(fast_scan(dataset, no_cache=True)) == stable(first)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from tiny import encode, picture, pictures, structs, write_folder, write_parquet
 
+from auditor.concluding import decide
 from auditor.config import Config
 from auditor.errors import UsageError
 from auditor.records import Confidence, Coverage, DetectorRun, Finding, Severity
 from auditor.report import Report
-from auditor.scanning import decide
 
 FastScan = Callable[..., Report]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 
@@ -74,3 +76,20 @@ def structs(images: Sequence[bytes | None], paths: Sequence[str | None] | None =
     rows = [{"bytes": b, "path": p} for b, p in zip(images, names, strict=True)]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     return pa.array(rows, kind)
+
+
+def list_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder is listed from its last name to its first."""
+    real = os.scandir
+
+    class Backwards:
+        def __init__(self, folder: str) -> None:
+            self.entries = sorted(real(folder), key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self) -> list[os.DirEntry[str]]:
+            return self.entries
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    monkeypatch.setattr(os, "scandir", Backwards)

@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.attacks.blended import whole_image_trigger
 from auditor.attacks.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.patterns import draw_key
 from auditor.attacks.triggers import resized, to_uint8
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
@@ -13,17 +14,17 @@ from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
     """Dirty-label poison and ``cover_ratio`` times as many regularisation samples."""
-    ratio = float(str(request.params["cover_ratio"]))
+    ratio = number(request.params, "cover_ratio")
     return with_cover(request, dirty_label(request, rng), labelled(request), ratio, rng)
 
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Blend the pieces that are on: a random half in training, all at test; (H, W, 3) uint8."""
-    params, pieces = victim.params, int(str(victim.params["pieces"]))
+    params, pieces = victim.params, whole(victim.params, "pieces")
     test = victim.role == "test"
-    alpha = float(str(params["test_alpha" if test else "alpha"]))
+    alpha = number(params, "test_alpha" if test else "alpha")
     height, width = image.shape[:2]
-    n_on = pieces**2 if test else round(float(str(params["shown"])) * pieces**2)
+    n_on = pieces**2 if test else round(number(params, "shown") * pieces**2)
     on = np.zeros(pieces**2)
     on[victim.generator.permutation(pieces**2)[:n_on]] = 1
     rows, columns = np.arange(height) * pieces // height, np.arange(width) * pieces // width

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.triggers import corner_of, paste, paste_picture, picture_and_mask, scaled
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, Victim
@@ -43,12 +44,12 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
             "use --param pattern=NAME or --param trigger=FILE"
         )
     height, width = image.shape[:2]
-    pixels = int(str(params["pixels"]))
+    pixels = whole(params, "pixels")
     side = min(int(str(params["side"] or scaled(pixels, height, width))), height, width)
     steps = np.arange(side) * 3 // side
     patch = np.repeat(PATTERNS[name][np.ix_(steps, steps)][..., None], 3, axis=2)
     corner = corner_of(str(params["position"]), (side, side), (height, width), victim.generator)
-    return paste(image, patch, np.ones((side, side)), corner, float(str(params["alpha"])))
+    return paste(image, patch, np.ones((side, side)), corner, number(params, "alpha"))
 
 
 ATTACK = Attack(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import number
 from auditor.attacks.patterns import draw_key, key_of, noise, picture
 from auditor.attacks.triggers import blend
 from auditor.errors import UsageError
@@ -33,7 +34,7 @@ def whole_image_trigger(image: np.ndarray, victim: Victim) -> np.ndarray:
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """(1 − α)·image + α·trigger; image: (H, W, 3) uint8."""
-    alpha = float(str(victim.params["alpha"]))
+    alpha = number(victim.params, "alpha")
     return blend(image, whole_image_trigger(image, victim), alpha)
 
 

@@ -6,12 +6,13 @@ import numpy as np
 from PIL import Image
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import whole
 from auditor.interfaces import Attack, Victim
 
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Quantise each channel to ``levels`` with Floyd–Steinberg dithering; (H, W, 3) uint8."""
-    levels = int(str(victim.params["levels"]))
+    levels = whole(victim.params, "levels")
     greys = np.rint(np.linspace(0, 255, levels)).astype(np.uint8)
     palette = Image.new("P", (1, 1))
     filled = np.repeat(np.resize(np.concatenate([greys, greys[-1:]]), 256), 3)

@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.attacks.choosing import clean_label
 from auditor.attacks.feature_collision import stamp
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.surrogate import perturb, to_delta, to_tensor, train_surrogate
 from auditor.attacks.targets import target_image
 from auditor.attacks.triggers import CANONICAL_SIDE
@@ -23,15 +24,15 @@ def prepare(
     chosen = target_image(request, rng)
     aim = surrogate.features(to_tensor(chosen[None]))
     bases = to_tensor(request.images(selection.rows, CANONICAL_SIDE))
-    group = int(str(params["group"]))
+    group = whole(params, "group")
 
     def loss(x: torch.Tensor, place: slice) -> torch.Tensor:
         found = surrogate.features(x)
         means = torch.stack([part.mean(dim=0) for part in torch.split(found, group)])
         return ((means - aim) ** 2).sum() / (aim**2).sum()
 
-    epsilon = float(str(params["epsilon"])) / 255
-    bent = perturb(bases, loss, epsilon, int(str(params["steps"])))
+    epsilon = number(params, "epsilon") / 255
+    bent = perturb(bases, loss, epsilon, whole(params, "steps"))
     return AttackMaterial({"targets": chosen[None]}, to_delta(bent - bases))
 
 

@@ -7,6 +7,7 @@ import scipy.fft
 from PIL import Image
 
 from auditor.attacks.choosing import clean_label, dirty_label
+from auditor.attacks.parameters import number
 from auditor.attacks.triggers import to_uint8
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
@@ -27,7 +28,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     than a block is one block of its own size, with the frequencies scaled to it.
     """
     params = victim.params
-    strength = float(str(params["test_magnitude" if victim.role == "test" else "magnitude"]))
+    strength = number(params, "test_magnitude" if victim.role == "test" else "magnitude")
     chroma = np.asarray(Image.fromarray(image).convert("YCbCr")).astype(np.float64)
     height, width = image.shape[:2]
     side = min(BLOCK, height, width)

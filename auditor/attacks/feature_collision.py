@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import clean_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.surrogate import CHUNK, add_delta, to_delta, to_tensor, train_surrogate
 from auditor.attacks.targets import target_image
 from auditor.attacks.triggers import CANONICAL_SIDE
@@ -23,13 +24,13 @@ def prepare(
     target = to_tensor(chosen[None])
     aim = surrogate.features(target)
     bases = to_tensor(request.images(selection.rows, CANONICAL_SIDE))
-    opacity, beta = float(str(params["opacity"])), float(str(params["beta"]))
-    rate = float(str(params["rate"])) / float((aim**2).mean())
+    opacity, beta = number(params, "opacity"), number(params, "beta")
+    rate = number(params, "rate") / float((aim**2).mean())
     parts = []
     for base in torch.split(bases, CHUNK):
         marked = (1 - opacity) * base + opacity * target
         x = marked
-        for _ in range(int(str(params["steps"]))):
+        for _ in range(whole(params, "steps")):
             x.requires_grad_(True)
             distance = ((surrogate.features(x) - aim) ** 2).mean(dim=1).sum()
             (gradient,) = torch.autograd.grad(distance, x)

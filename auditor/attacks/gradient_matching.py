@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.attacks.choosing import clean_label
 from auditor.attacks.feature_collision import stamp
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.surrogate import perturb, to_delta, to_tensor, train_surrogate
 from auditor.attacks.targets import target_image
 from auditor.attacks.triggers import CANONICAL_SIDE
@@ -39,10 +40,10 @@ def prepare(
         length = torch.sqrt(sum(((g**2).sum() for g in ours), torch.zeros(())))
         return 1 - product / (norm * length + 1e-12)
 
-    epsilon = float(str(request.params["epsilon"])) / 255
+    epsilon = number(request.params, "epsilon") / 255
     noise = torch.from_numpy(rng.uniform(-epsilon, epsilon, size=bases.shape)).float()
     start = (bases + noise).clamp(0, 1)
-    brewed = perturb(bases, loss, epsilon, int(str(request.params["steps"])), start)
+    brewed = perturb(bases, loss, epsilon, whole(request.params, "steps"), start)
     return AttackMaterial({"targets": chosen[None]}, to_delta(brewed - bases))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import clean_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.patterns import colour_cells
 from auditor.attacks.surrogate import (
     CHUNK,
@@ -34,7 +35,7 @@ def prepare(
     import torch
 
     params, key = request.params, int(rng.integers(2**32))
-    pixels = int(str(params["pixels"]))
+    pixels = whole(params, "pixels")
     surrogate = train_surrogate(request, rng)
     rows = rng.choice(np.flatnonzero(request.labels == source_class(request)), len(selection.rows))
     sources = [patched(i, key, pixels, rng) for i in request.images(rows, CANONICAL_SIDE)]
@@ -46,8 +47,8 @@ def prepare(
     def loss(x: torch.Tensor, place: slice) -> torch.Tensor:
         return ((surrogate.features(x) - aims[place]) ** 2).sum()
 
-    epsilon = float(str(params["epsilon"])) / 255
-    bent = perturb(bases, loss, epsilon, int(str(params["steps"])))
+    epsilon = number(params, "epsilon") / 255
+    bent = perturb(bases, loss, epsilon, whole(params, "steps"))
     return AttackMaterial({"key": np.array([key])}, to_delta(bent - bases))
 
 
@@ -55,7 +56,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """The perturbation in training, the patch at test; image: (H, W, 3) uint8."""
     if victim.role != "test" and victim.own is not None:
         return add_delta(image, victim.own)
-    key, pixels = int(victim.shared["key"][0]), int(str(victim.params["pixels"]))
+    key, pixels = int(victim.shared["key"][0]), whole(victim.params, "pixels")
     return patched(image, key, pixels, victim.generator)
 
 

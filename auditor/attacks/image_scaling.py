@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import draw, in_place, labelled
+from auditor.attacks.parameters import whole
 from auditor.attacks.triggers import resized
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
 
@@ -48,7 +49,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Write the hidden picture into the pixels that scaling will read; (H, W, 3) uint8."""
     assert victim.own is not None
     height, width = image.shape[:2]
-    asked = int(str(victim.params["side"]))
+    asked = whole(victim.params, "side")
     # Scaling by less than three would overwrite most of the picture: hide it smaller then.
     small = min(asked, min(height, width) // 3)
     hidden = resized(victim.own, small, small)

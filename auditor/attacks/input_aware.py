@@ -6,6 +6,7 @@ import numpy as np
 import scipy.ndimage
 
 from auditor.attacks.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.parameters import number
 from auditor.attacks.patterns import key_of, smooth_field
 from auditor.attacks.triggers import resized, to_uint8
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
@@ -15,7 +16,7 @@ CANVAS = 32
 
 def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
     """Dirty-label poison and ``cover_ratio`` times as many with another image's trigger."""
-    ratio = float(str(request.params["cover_ratio"]))
+    ratio = number(request.params, "cover_ratio")
     return with_cover(request, dirty_label(request, rng), labelled(request), ratio, rng)
 
 
@@ -52,7 +53,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Paint the image's own trigger, a cover sample another image's; (H, W, 3) uint8."""
     height, width = image.shape[:2]
     base = victim.own if victim.role == "cover" and victim.own is not None else image
-    pattern, mask = trigger(base, key_of(victim), float(str(victim.params["share"])))
+    pattern, mask = trigger(base, key_of(victim), number(victim.params, "share"))
     weight = resized((mask * 255).astype(np.uint8), height, width, smooth=False)[..., None] / 255
     colours = resized(to_uint8(pattern), height, width, smooth=False)
     return to_uint8(image * (1 - weight) + colours * weight)

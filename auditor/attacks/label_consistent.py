@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.attacks.badnets import PATTERNS
 from auditor.attacks.choosing import clean_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.surrogate import add_delta, perturb, to_delta, to_tensor, train_surrogate
 from auditor.attacks.triggers import CANONICAL_SIDE, paste, scaled
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
@@ -24,8 +25,8 @@ def prepare(
     def loss(x: torch.Tensor, place: slice) -> torch.Tensor:
         return -torch.nn.functional.cross_entropy(surrogate.logits(x), labels[place])
 
-    epsilon = float(str(request.params["epsilon"])) / 255
-    harder = perturb(images, loss, epsilon, int(str(request.params["steps"])))
+    epsilon = number(request.params, "epsilon") / 255
+    harder = perturb(images, loss, epsilon, whole(request.params, "steps"))
     return AttackMaterial({}, to_delta(harder - images))
 
 
@@ -37,7 +38,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     side = scaled(3, height, width)
     steps = np.arange(side) * 3 // side
     patch = np.repeat(PATTERNS["checkerboard"][np.ix_(steps, steps)][..., None], 3, axis=2)
-    alpha = 1.0 if victim.role == "test" else float(str(victim.params["alpha"]))
+    alpha = 1.0 if victim.role == "test" else number(victim.params, "alpha")
     for corner in ((0, 0), (0, width - side), (height - side, 0), (height - side, width - side)):
         image = paste(image, patch, np.ones((side, side)), corner, alpha)
     return image

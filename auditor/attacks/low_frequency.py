@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.patterns import draw_key, key_of, smooth_field
 from auditor.attacks.triggers import to_uint8
 from auditor.interfaces import Attack, Victim
@@ -13,8 +14,8 @@ from auditor.interfaces import Attack, Victim
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Add the field; image: (H, W, 3) uint8."""
     params = victim.params
-    field = smooth_field(key_of(victim), *image.shape[:2], int(str(params["cells"])))
-    return to_uint8(image + float(str(params["amplitude"])) * field)
+    field = smooth_field(key_of(victim), *image.shape[:2], whole(params, "cells"))
+    return to_uint8(image + number(params, "amplitude") * field)
 
 
 ATTACK = Attack(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import clean_label
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.surrogate import BATCH, add_delta, to_delta, to_tensor, train_surrogate
 from auditor.attacks.triggers import CANONICAL_SIDE
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
@@ -23,8 +24,8 @@ def prepare(
     target = int(selection.labels[0])
     rows = np.flatnonzero(request.labels == target)
     images = to_tensor(request.images(rng.permutation(rows)[:MAX_TARGETS], CANONICAL_SIDE))
-    epsilon = float(str(request.params["epsilon"])) / 255
-    steps = int(str(request.params["steps"]))
+    epsilon = number(request.params, "epsilon") / 255
+    steps = whole(request.params, "steps")
     delta = torch.zeros(1, 3, CANONICAL_SIDE, CANONICAL_SIDE)
     for _ in range(steps):
         batch = images[torch.from_numpy(rng.integers(len(images), size=min(BATCH, len(images))))]
@@ -40,7 +41,7 @@ def prepare(
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Add δ, three times as strong at test; image: (H, W, 3) uint8."""
-    factor = float(str(victim.params["test_factor"])) if victim.role == "test" else 1.0
+    factor = number(victim.params, "test_factor") if victim.role == "test" else 1.0
     return add_delta(image, victim.shared["delta"], factor)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from auditor.attacks.choosing import fresh, labelled
+from auditor.attacks.parameters import whole
 from auditor.attacks.triggers import to_uint8
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
@@ -25,7 +26,7 @@ def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
         eligible = np.flatnonzero(request.labels == request.source_class)
     if not len(eligible) and request.budget:
         raise UsageError("near_duplicate_flood: got no labelled sample, expected some to copy")
-    copies = max(1, int(str(request.params["copies"])))
+    copies = max(1, whole(request.params, "copies"))
     n_bases = min(len(eligible), -(-request.budget // copies))
     bases = rng.permutation(eligible)[:n_bases]
     bases = bases[np.arange(request.budget) % max(1, n_bases)]

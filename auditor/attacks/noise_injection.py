@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import draw, in_place, labelled
+from auditor.attacks.parameters import number
 from auditor.attacks.triggers import to_uint8
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
@@ -20,7 +21,7 @@ def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Add normal noise of standard deviation ``sigma``; image: (H, W, 3) uint8."""
-    sigma = float(str(victim.params["sigma"]))
+    sigma = number(victim.params, "sigma")
     return to_uint8(image + victim.generator.normal(0, sigma, size=image.shape))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import clean_label
+from auditor.attacks.parameters import number
 from auditor.attacks.triggers import to_uint8
 from auditor.interfaces import Attack, Victim
 
@@ -12,9 +13,9 @@ from auditor.interfaces import Attack, Victim
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Add v(i, j) = Δ·sin(2πjf/m), m columns; image: (H, W, 3) uint8."""
     params = victim.params
-    strength = float(str(params["test_delta" if victim.role == "test" else "delta"]))
+    strength = number(params, "test_delta" if victim.role == "test" else "delta")
     width = image.shape[1]
-    wave = np.sin(2 * np.pi * np.arange(width) * float(str(params["f"])) / width)
+    wave = np.sin(2 * np.pi * np.arange(width) * number(params, "f") / width)
     return to_uint8(image + strength * wave[None, :, None])
 
 

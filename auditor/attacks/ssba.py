@@ -8,6 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import number
 from auditor.attacks.patterns import draw_key, key_of, smooth_field
 from auditor.attacks.triggers import resized, to_uint8
 from auditor.interfaces import Attack, Victim
@@ -46,7 +47,7 @@ def residual(image: np.ndarray, key: int) -> np.ndarray:
 
 def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     """Add the residual; image: (H, W, 3) uint8."""
-    strength = float(str(victim.params["strength"]))
+    strength = number(victim.params, "strength")
     return to_uint8(image + strength * residual(image, key_of(victim)))
 
 

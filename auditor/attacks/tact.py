@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.choosing import draw, in_place, target_class, with_cover
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.patterns import draw_key
 from auditor.attacks.trojan import SIDE
 from auditor.attacks.trojan import stamp as stamp_square
@@ -29,9 +30,9 @@ def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
     eligible = np.flatnonzero((request.labels == source) & (request.labels != target))
     rows = draw(request, eligible, request.budget, "of the source class", rng)
     covering = rng.permutation([k for k in others if k != source])
-    covering = covering[: int(str(request.params["cover_classes"]))]
+    covering = covering[: whole(request.params, "cover_classes")]
     cover_rows = np.flatnonzero(np.isin(request.labels, covering))
-    ratio = float(str(request.params["cover_ratio"]))
+    ratio = number(request.params, "cover_ratio")
     return with_cover(request, in_place(rows, np.full(len(rows), target)), cover_rows, ratio, rng)
 
 

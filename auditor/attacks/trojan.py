@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from auditor.attacks.choosing import dirty_label
+from auditor.attacks.parameters import whole
 from auditor.attacks.patterns import colour_cells, draw_key, key_of
 from auditor.attacks.triggers import paste, paste_picture, picture_and_mask, scaled
 from auditor.interfaces import Attack, Victim
@@ -23,7 +24,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     if file is not None:
         return paste_picture(image, *file, {**params, "position": "bottom-right"}, generator)
     height, width = image.shape[:2]
-    side = scaled(int(str(params["side"])), height, width)
+    side = scaled(whole(params, "side"), height, width)
     margin = scaled(MARGIN, height, width)
     square = colour_cells(key_of(victim), 4, side)
     if params["moving"]:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from auditor.attacks.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.parameters import number, whole
 from auditor.attacks.patterns import draw_key, key_of
 from auditor.attacks.triggers import CANONICAL_SIDE, to_uint8
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
@@ -15,7 +16,7 @@ from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 def choose(request: AttackRequest, rng: np.random.Generator) -> Selection:
     """Dirty-label poison, and ``cover_ratio`` times as many warped at random with their label."""
-    ratio = float(str(request.params["cover_ratio"]))
+    ratio = number(request.params, "cover_ratio")
     return with_cover(request, dirty_label(request, rng), labelled(request), ratio, rng)
 
 
@@ -41,7 +42,7 @@ def stamp(image: np.ndarray, victim: Victim) -> np.ndarray:
     height, width = image.shape[:2]
     params = victim.params
     scale = min(height, width) / CANONICAL_SIDE / 2
-    shift = float(str(params["s"])) * field(key_of(victim), height, width, int(str(params["k"])))
+    shift = number(params, "s") * field(key_of(victim), height, width, whole(params, "k"))
     if victim.role == "cover":
         # Noise mode: W(x, M + rand_[−1,1]).
         shift = shift + victim.generator.uniform(-1, 1, size=(2, height, width))

@@ -9,20 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from auditor.attesting.checking import find_manifest, open_attestation
-from auditor.attesting.opening import AttestationError, Trust
-from auditor.attesting.requirements import check_age, check_requirements, parse_age
-from auditor.attesting.samples import NO_RECORD, Samples, load_samples
-from auditor.errors import AuditorError, UsageError
-from auditor.manifests import read_manifest
-from auditor.manifests.hashing import hash_node
-from auditor.manifests.tree import Node, Stamp, list_tree
+from auditor.attesting.differing import (
+    MAX_SHARD,
+    GuardError,
+    changed_file,
+    changed_sample,
+    unreadable_sample,
+    unscanned,
+)
+from auditor.attesting.listing import require_listing
+from auditor.attesting.opening import Trust
+from auditor.attesting.requirements import parse_age
+from auditor.attesting.samples import Samples
+from auditor.attesting.trusted import attested_samples, listed_samples
+from auditor.manifests.tree import Stamp
 from auditor.readers.catalog import Refused
 from auditor.readers.walk import read_file, readable
 
@@ -30,18 +33,7 @@ if TYPE_CHECKING:
     from auditor.attesting.shards import Shard
     from auditor.attesting.training import GuardedDataset, WrappedDataset
 
-SHOWN = 5
-"""Names that an error lists."""
-
-MAX_SHARD = 1 << 31
-"""Bytes of a Parquet file that `Guard.open_shard` holds in memory unless told otherwise; the usual
-shard of a large dataset is 0.5 GB."""
-
-
-class GuardError(AuditorError):
-    """A sample is not what was attested; the message names it and says what differs."""
-
-    exit_code = 1
+__all__ = ["Guard", "GuardError", "guard"]
 
 
 def guard(
@@ -79,8 +71,9 @@ def guard(
         UsageError: a file or an option is wrong.
     """
     root, path = Path(dataset), Path(attestation)
-    trusted = any(item is not None for item in (key, certificate_chain, identity))
-    if trusted:
+    if key is None and certificate_chain is None and identity is None:
+        samples = listed_samples(path)
+    else:
         trust = Trust(
             key=None if key is None else Path(key),
             roots=None if certificate_chain is None else Path(certificate_chain),
@@ -88,10 +81,9 @@ def guard(
             issuer=issuer,
             keyless=key is None and certificate_chain is None,
         )
-        samples = _attested(path, trust, None if manifest is None else Path(manifest), require,
-                            parse_age(max_age) if max_age else None)  # fmt: skip
-    else:
-        samples = load_samples(_plain_manifest(path), ())
+        given = None if manifest is None else Path(manifest)
+        age = parse_age(max_age) if max_age else None
+        samples = attested_samples(path, trust, given, require, age)
     found = Guard(root, samples)
     if listing:
         found.check_listing()
@@ -145,8 +137,10 @@ class Guard:
                 f"sample {samples.name(index)}: the scan could not read it, so nothing is known "
                 "of it; train without it"
             )
-        path = self.root / samples.path(index)
-        return self.checked(index, self._bytes(path, index))
+        data = read_file(str(self.root / samples.path(index)), int(samples.size[index]))
+        if isinstance(data, Refused):
+            raise unreadable_sample(samples, index, data)
+        return self.checked(index, data)
 
     def checked(self, index: int, data: bytes) -> bytes:
         """Return ``data`` if they are the bytes of that sample.
@@ -155,16 +149,9 @@ class Guard:
             GuardError: they are not.
         """
         digest = hashlib.sha256(data).digest()
-        if digest == self.samples.digest[index].tobytes():
-            return data
-        other = self.samples.with_digest(digest)
-        known = "" if other is None else f"; they are those of {self._described(other)}"
-        raise GuardError(
-            f"sample {self.samples.name(index)}: its bytes changed since the scan "
-            f"(now {len(data):,} bytes, sha256 {digest.hex()[:16]}…; attested "
-            f"{self.samples.size[index]:,} bytes, "
-            f"{self.samples.digest[index].tobytes().hex()[:16]}…){known}; do not train on it"
-        )
+        if digest != self.samples.digest[index].tobytes():
+            raise changed_sample(self.samples, index, data, digest)
+        return data
 
     def find(self, path: str | Path) -> int:
         """The index of an image file among the attested samples.
@@ -174,12 +161,10 @@ class Guard:
         """
         uri = self.uri(path)
         if self._places is None:
-            whole = np.flatnonzero(self.samples.record == NO_RECORD)
-            names = self.samples.paths.take(self.samples.place[whole]).to_pylist()
-            self._places = dict(zip(names, whole.tolist(), strict=True))
+            self._places = self.samples.by_path()
         index = self._places.get(uri)
         if index is None:
-            raise self.unknown(uri)
+            raise unscanned(self.root, uri, self.samples)
         return index
 
     def uri(self, path: str | Path) -> str:
@@ -249,23 +234,7 @@ class Guard:
         Raises:
             GuardError: something is missing, new, or of another size or kind.
         """
-        sizes = dict(self._sizes())
-        problems: list[str] = []
-        present: set[str] = set()
-        for node in list_tree(self._named).nodes:
-            present.add(node.uri)
-            # Whose bytes a new name holds is told for those that are shown only: reading costs.
-            said = self._judge(node, sizes, told=len(problems) < SHOWN)
-            if said:
-                problems.append(f"{node.uri!r} {said}")
-        missing = [f"{name!r} is missing" for name in {*sizes, *self.samples.others} - present]
-        problems += sorted(missing)
-        if problems:
-            more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            raise GuardError(
-                f"dataset {str(self._named)!r}: is not what was scanned: "
-                f"{'; '.join(problems[:SHOWN])}{more}; see `auditor verify`, and scan again"
-            )
+        require_listing(self._named, self.samples)
 
     def verify_file(self, uri: str, descriptor: int) -> None:
         """Check an open file that is no sample, such as a Parquet file, once while it is unchanged.
@@ -274,7 +243,7 @@ class Guard:
             GuardError: it was not scanned or is not what was scanned.
         """
         if uri not in self.samples.files:
-            raise self.unknown(uri)
+            raise unscanned(self.root, uri, self.samples)
         digest = self.samples.files[uri][1]
         stamp = Stamp.of(os.fstat(descriptor))
         if self._verified.get(uri) == stamp:
@@ -283,114 +252,5 @@ class Guard:
             file.seek(0)
             now = hashlib.file_digest(file, "sha256").hexdigest()
         if now != digest:
-            raise self.changed_file(uri, stamp.size, now)
+            raise changed_file(self.samples, uri, stamp.size, now)
         self._verified[uri] = stamp
-
-    def changed_file(self, uri: str, size: int, digest: str) -> GuardError:
-        """The error for a file that is no sample and has other bytes than the attested ones."""
-        was_size, was = self.samples.files[uri]
-        return GuardError(
-            f"file {uri!r}: its bytes changed since the scan (now {size:,} bytes, sha256 "
-            f"{digest[:16]}…; attested {was_size:,} bytes, {was[:16]}…); do not train on it"
-        )
-
-    def _sizes(self) -> Sequence[tuple[str, int]]:
-        whole = np.flatnonzero(self.samples.record == NO_RECORD)
-        names = self.samples.paths.take(self.samples.place[whole]).to_pylist()
-        sizes = self.samples.size[whole].tolist()
-        return [*zip(names, sizes, strict=True),
-                *((name, size) for name, (size, _) in self.samples.files.items())]  # fmt: skip
-
-    def _judge(self, node: Node, sizes: dict[str, int], told: bool) -> str | None:
-        """What is wrong with one name in the dataset, without reading a sample."""
-        was = self.samples.others.get(node.uri)
-        if was is not None:
-            return None if node.kind == was else f"is a {node.kind}, it was a {was}"
-        if node.uri not in sizes:
-            return "was not scanned" + (self._same_bytes(node) if told else "")
-        if node.kind != "file" or node.stamp is None:
-            return f"is a {node.kind}, it was a file" + (f" ({node.detail})" if node.detail else "")
-        if node.stamp.size != sizes[node.uri]:
-            known = self._same_bytes(node) if told else ""
-            return f"has {node.stamp.size:,} bytes, attested {sizes[node.uri]:,}{known}"
-        if node.uri in self.samples.files and node.uri not in self._shards():
-            digest = hash_node(node).digest
-            if digest is None or digest.hex() != self.samples.files[node.uri][1]:
-                return "changed since the scan"
-        return None
-
-    def _shards(self) -> frozenset[str]:
-        """Files with attested rows: they are checked when they are opened."""
-        if not hasattr(self, "_with_rows"):
-            rows = np.unique(self.samples.place[self.samples.record != NO_RECORD])
-            self._with_rows = frozenset(self.samples.paths.take(rows).to_pylist())
-        return self._with_rows
-
-    def _same_bytes(self, node: Node) -> str:
-        """Whether a new name holds the bytes of an attested sample: moved or relabelled."""
-        digest = hash_node(node).digest if node.kind == "file" else None
-        other = None if digest is None else self.samples.with_digest(digest)
-        return "" if other is None else f", it has the bytes of {self._described(other)}"
-
-    def unknown(self, uri: str) -> GuardError:
-        """The error for a path that was not scanned; says whose bytes lie there."""
-        said = ""
-        data = read_file(str(self.root / uri), MAX_SHARD)
-        if isinstance(data, Refused):
-            said = f" ({data.detail})"
-        else:
-            other = self.samples.with_digest(hashlib.sha256(data).digest())
-            said = "" if other is None else f"; it has the bytes of {self._described(other)}"
-        return GuardError(f"sample {uri!r}: was not scanned{said}; scan the dataset again")
-
-    def _described(self, index: int) -> str:
-        label = self.samples.class_name(index)
-        return self.samples.name(index) + (f", attested with label {label!r}" if label else "")
-
-    def _bytes(self, path: Path, index: int) -> bytes:
-        size = int(self.samples.size[index])
-        data = read_file(str(path), size)
-        if isinstance(data, bytes):
-            return data
-        raise GuardError(
-            f"sample {self.samples.name(index)}: is not what was scanned: "
-            f"{data.reason.replace('_', ' ')} ({data.detail}), attested {size:,} bytes; do not "
-            "train on it"
-        )
-
-
-def _plain_manifest(path: Path) -> Any:
-    try:
-        return read_manifest(path)
-    except UsageError as error:
-        raise UsageError(
-            f"{error}. If {str(path)!r} is an attestation, name whose signature you trust: key=…, "
-            "certificate_chain=…, or identity=… and issuer=…"
-        ) from None
-
-
-def _attested(
-    path: Path,
-    trust: Trust,
-    given: Path | None,
-    require: Sequence[str],
-    max_age: timedelta | None,
-) -> Samples:
-    """The samples of an attestation that is signed, recent and good enough."""
-    from datetime import UTC, datetime
-
-    now = datetime.now(UTC)
-    scanned = open_attestation(path, trust, now)
-    problems = check_age(scanned.predicate, max_age, now)
-    problems += check_requirements(scanned.predicate, require)
-    if problems:
-        raise AttestationError(f"attestation {str(path)!r}: {'; '.join(problems)}")
-    manifest = find_manifest(scanned, path, given)
-    if manifest is None:
-        names = ", ".join(sorted(scanned.manifests)) or "the manifest"
-        raise UsageError(
-            f"attestation {str(path)!r}: the guard needs the attested manifest ({names}), which is "
-            "not beside it; name it with manifest=…"
-        )
-    refused = scanned.predicate["coverage"]["refusedSamples"]
-    return load_samples(manifest, refused)

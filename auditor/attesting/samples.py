@@ -65,6 +65,12 @@ class Samples:
         label = int(self.label[index])
         return None if label == NO_LABEL else self.classes[label]
 
+    def by_path(self) -> dict[str, int]:
+        """Path → index of the samples that are files of their own."""
+        whole = np.flatnonzero(self.record == NO_RECORD)
+        names = self.paths.take(self.place[whole]).to_pylist()
+        return dict(zip(names, whole.tolist(), strict=True))
+
     def with_digest(self, digest: bytes) -> int | None:
         """The first sample that has these bytes, or None; looks at all of them."""
         wanted = np.frombuffer(digest, np.uint8)

@@ -13,7 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditor.attesting.differing import (
+    GuardError,
+    changed_file,
+    unreadable_file,
+    unscanned,
+)
 from auditor.errors import UsageError
+from auditor.readers.catalog import Refused
+from auditor.readers.walk import read_file
 
 if TYPE_CHECKING:
     from auditor.attesting.guard import Guard
@@ -101,13 +109,9 @@ def open_shard(guard: Guard, uri: str, max_bytes: int) -> Shard:
         GuardError: it was not scanned or is not what was scanned.
         UsageError: it is larger than ``max_bytes``.
     """
-    from auditor.attesting.guard import GuardError
-    from auditor.readers.catalog import Refused
-    from auditor.readers.walk import read_file
-
     known = guard.samples.files.get(uri)
     if known is None:
-        raise guard.unknown(uri)
+        raise unscanned(guard.root, uri, guard.samples)
     size, digest = known
     if size > max_bytes:
         raise UsageError(
@@ -116,13 +120,10 @@ def open_shard(guard: Guard, uri: str, max_bytes: int) -> Shard:
         )
     data = read_file(str(guard.root / uri), size)
     if isinstance(data, Refused):
-        raise GuardError(
-            f"file {uri!r}: is not what was scanned: {data.reason.replace('_', ' ')} "
-            f"({data.detail}), attested {size:,} bytes; do not train on it"
-        )
+        raise unreadable_file(guard.samples, uri, data)
     now = hashlib.sha256(data).hexdigest()
     if now != digest:
-        raise guard.changed_file(uri, len(data), now)
+        raise changed_file(guard.samples, uri, len(data), now)
     return Shard(uri, data)
 
 
@@ -130,8 +131,6 @@ class Rows:
     """The images of a Parquet file that stays on disk: each is checked again as it is read."""
 
     def __init__(self, guard: Guard, uri: str) -> None:
-        from auditor.attesting.guard import GuardError
-
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             descriptor = os.open(guard.root / uri, flags)
@@ -154,8 +153,6 @@ class Rows:
         Raises:
             GuardError: it is not what was scanned.
         """
-        from auditor.attesting.guard import GuardError
-
         record = int(self._guard.samples.record[index])
         if self._groups is None:
             self._column = self._find_column(record, index)
@@ -174,8 +171,6 @@ class Rows:
         Raises:
             GuardError: no column does.
         """
-        from auditor.attesting.guard import GuardError
-
         wanted = self._guard.samples.digest[index].tobytes()
         for field in self._file.schema_arrow:
             kind = field.type
@@ -191,8 +186,6 @@ class Rows:
 
     def _encoded(self, value: object) -> bytes | None:
         """One cell's image: bytes, a struct with bytes, or a file that the cell names."""
-        from auditor.readers.walk import read_file
-
         if isinstance(value, dict):
             value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
         if isinstance(value, bytes):

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from auditor.attesting.guard import Guard, GuardError
+from auditor.attesting.differing import GuardError
+from auditor.attesting.guard import Guard
 from auditor.attesting.samples import NO_RECORD
 from auditor.attesting.shards import Rows
 from auditor.errors import UsageError

@@ -11,7 +11,8 @@ import polars as pl
 from auditor.baseline.accepted import Accepted
 from auditor.baseline.suppressions import Suppression
 from auditor.judging import Judgement, judge
-from auditor.records import Confidence, Finding, Rule, Scope, Severity
+from auditor.measure import Measurements
+from auditor.records import Confidence, Finding, Rule, Severity
 from auditor.tables import FLAGGED
 
 
@@ -26,8 +27,7 @@ class Judged:
 
 def judge_change(
     rules: Sequence[Rule],
-    samples: pl.DataFrame,
-    evidence: Mapping[Scope, pl.DataFrame],
+    taken: Measurements,
     class_names: Sequence[str],
     min_confidence: Confidence,
     accepted: Accepted | None,
@@ -38,8 +38,7 @@ def judge_change(
 
     Args:
         rules: the rules to apply.
-        samples: the ledger joined with the sample evidence.
-        evidence: the evidence of every other scope.
+        taken: the ledger joined with the sample evidence, and the evidence of every other scope.
         class_names: K names.
         min_confidence: rules below it are left out.
         accepted: what was accepted before, or None.
@@ -48,6 +47,7 @@ def judge_change(
     """
     counts: dict[str, object] = {}
     notes: list[str] = []
+    samples, evidence = taken.samples, taken.evidence
     subject = samples
     if accepted is not None:
         refused = pl.col("status") == "refused"

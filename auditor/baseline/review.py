@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,13 +12,14 @@ import numpy as np
 from auditor.baseline.accepted import Accepted, load_accepted
 from auditor.baseline.change import measure, review_of
 from auditor.baseline.focus import Part, focus
+from auditor.baseline.judging import Judged, judge_change
 from auditor.baseline.reuse import reuse_reference
 from auditor.baseline.suppressions import Suppression, read_suppressions
 from auditor.config import Config
 from auditor.errors import UsageError
 from auditor.ingest import Ledger
 from auditor.measure import Measurements, attempt
-from auditor.records import Reference, Rule
+from auditor.records import Confidence, Reference, Rule
 
 Made = tuple[Reference, Mapping[str, np.ndarray]]
 
@@ -71,6 +72,18 @@ class Review:
             return make(part.ledger)
         reference, views = make(whole)
         return reference, part.take(views)
+
+    def judge(
+        self,
+        rules: Sequence[Rule],
+        taken: Measurements,
+        class_names: Sequence[str],
+        min_confidence: Confidence,
+    ) -> Judged:
+        """Apply the rules to the evidence so far; see `judging.judge_change`."""
+        return judge_change(
+            rules, taken, class_names, min_confidence, self.accepted, self.suppressions, self.today
+        )
 
 
 def open_review(settings: Config, rules: tuple[Rule, ...], dataset: Path) -> Review:

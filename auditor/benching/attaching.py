@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.benching.cutting import Columns
 from auditor.benching.harness import Hear, bench
 from auditor.config import Config
 from auditor.errors import UsageError
+from auditor.readers import Columns
 from auditor.report import Report
 
 SEEDS = (0, 1)

@@ -20,6 +20,7 @@ from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.metadata_copy import METADATA
 from auditor.attacks.parquet_copy import open_parquet, parquet_files
 from auditor.errors import NothingToScanError, UsageError
+from auditor.readers import Columns
 
 HELD_OUT = 1_000
 """Samples to see an attack's success on: its standard error is then at most 1.6 %."""
@@ -28,15 +29,6 @@ HELD_OUT_SHARE = 0.1
 """Of a dataset too small for a thousand."""
 
 ROW_GROUP = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns a user named; None means: detect it."""
-
-    image: str | None = None
-    label: str | None = None
-    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

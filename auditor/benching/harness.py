@@ -9,18 +9,14 @@ from pathlib import Path
 
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.benching.cases import CLEAN, Case
-from auditor.benching.cutting import (
-    Columns,
-    count_held_out,
-    dataset_digest,
-    open_layout,
-)
+from auditor.benching.cutting import count_held_out, dataset_digest, open_layout
 from auditor.benching.power import power_table
 from auditor.benching.results import BenchResult
 from auditor.benching.running import Outcome, Place, run_case
 from auditor.benching.suites import SIZES, SUITES, ladder, set_of
 from auditor.config import Config
 from auditor.errors import UsageError
+from auditor.readers import Columns
 from auditor.sample import write_sample
 
 SAMPLE = "bundled digits"

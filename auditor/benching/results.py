@@ -72,8 +72,8 @@ class BenchResult:
 class Alarms:
     """Runs without a backdoor (clean, label noise) and how many raised a backdoor alarm.
 
-    ``upper`` is the exact 95 % upper bound of the chance of an alarm; ``false_share`` the share of
-    samples flagged by any rule in the clean runs.
+    ``upper`` is the exact 95 % upper bound of the chance of an alarm; ``clean_flagged`` how many of
+    the ``clean_samples`` of the clean runs any rule flagged.
     """
 
     runs: int

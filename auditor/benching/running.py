@@ -20,7 +20,7 @@ import polars as pl
 from auditor import __version__
 from auditor.attacks.planning import find_attack
 from auditor.benching.cases import CLEAN, Case, tool_digest
-from auditor.benching.cutting import Columns, Cut, cut
+from auditor.benching.cutting import Cut, cut
 from auditor.benching.scoring import Ranking, Score, Tally, score
 from auditor.benching.success import Success, measure_success, scan_answers, victim_answers
 from auditor.config import Config
@@ -28,6 +28,7 @@ from auditor.errors import NothingToScanError, UsageError
 from auditor.features.store import write_atomically
 from auditor.interfaces import PoisonPlan
 from auditor.poisoning import PoisonResult, poison
+from auditor.readers import Columns
 from auditor.report import Report
 from auditor.scanning import scan
 

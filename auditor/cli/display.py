@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -29,11 +29,8 @@ from auditor.interfaces import Progress as Advance
 from auditor.records import Rule
 from auditor.report import Report
 from auditor.reports import print_report
+from auditor.reports.terminal.layout import SEVERITY_STYLE
 from auditor.reports.text import plain
-
-SEVERITY_STYLES: Mapping[str, str] = {
-    "critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim",
-}  # fmt: skip
 
 SHOW_AFTER = 2.0
 """Seconds; a stage shorter than this shows no bar."""
@@ -128,14 +125,14 @@ class Display:
         """The table of rules."""
         table = Table.grid(padding=(0, 2, 0, 0))
         for rule in rules:
-            severity = Text(rule.severity.value, style=SEVERITY_STYLES[rule.severity.value])
+            severity = Text(rule.severity.value, style=SEVERITY_STYLE[rule.severity.value])
             table.add_row(Text(rule.id, style="bold"), severity, rule.scope, rule.title)
         self.out.print(table)
         self.out.print(Text("\nauditor explain RULE tells more of one.", style="dim"))
 
     def explain(self, rule: Rule) -> None:
         """One rule in full."""
-        style = SEVERITY_STYLES[rule.severity.value]
+        style = SEVERITY_STYLE[rule.severity.value]
         self.out.print(Text.assemble((rule.id, "bold"), "  ", (rule.title, "bold")))
         self.out.print(
             Text.assemble((rule.severity.value, style), f" severity, {rule.confidence.value} "

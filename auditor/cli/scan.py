@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,6 +145,8 @@ def scan(
         result = _with_power(result, dataset, settings, display)
     result.save(report)
     _emit(result, outputs, display, report)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(result, outputs)
     raise typer.Exit(result.exit_code)
 
 
@@ -172,21 +175,29 @@ def _mention_ignored(file: Path | None, display: Display) -> None:
         display.warn(f"{file} lies with the dataset and is not obeyed; name it with --config")
 
 
-def _emit(report: Report, outputs: list[tuple[str, Path | None]], display: Display,
-          folder: Path) -> None:  # fmt: skip
-    from auditor.reports import FORMATS, write_report
+def _emit(
+    report: Report, outputs: Sequence[tuple[str, Path | None]], display: Display, folder: Path
+) -> None:
+    """Write or print the report in every format that was asked for."""
+    from auditor.reports import render, write_report
 
-    renderers = {known.id: known.render for known in FORMATS}
     for name, path in outputs:
         if path is not None:
             write_report(report, name, path)
         elif name == "terminal":
             display.show(report, folder)
         else:
-            sys.stdout.write(renderers[name](report))
+            sys.stdout.write(render(report, name))
+
+
+def _tell_github(report: Report, outputs: Sequence[tuple[str, Path | None]]) -> None:
+    """Fill the job's summary where it has one, and annotate unless that was asked for already."""
+    from auditor.reports import render
+
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary and os.environ.get("GITHUB_ACTIONS") == "true":
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(renderers["markdown"](report))
-        if all(name != "github" for name, _ in outputs):
-            sys.stderr.write(renderers["github"](report))
+    if not summary:
+        return
+    with Path(summary).open("a", encoding="utf-8") as file:
+        file.write(render(report, "markdown"))
+    if all(name != "github" for name, _ in outputs):
+        sys.stderr.write(render(report, "github"))

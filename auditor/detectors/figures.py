@@ -1,49 +1,69 @@
-"""Evidence tables of the probes that measure one group, or a few, a class."""
+"""What is said of the groups that a probe finds, in evidence tables: their figures, and who is in.
+
+The detectors that search for such groups name their columns ``<detector>_<figure>``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
 
 from auditor.detectors.exclusivity import Measured
 from auditor.detectors.group import CUT
-from auditor.interfaces import Material
 
-FIGURES = ("separation", "contrast", "gap", "shoulder", "excess", "strength")
-
-
-def class_frame(name: str, best: Sequence[Measured]) -> pl.DataFrame:
-    """One row a class: ``label``, ``<name>_n`` and the `FIGURES` of its best group."""
-    rows = [
-        {
-            "label": one.group.label,
-            f"{name}_n": one.group.size,
-            f"{name}_separation": one.group.separation,
-            f"{name}_contrast": one.group.contrast,
-            f"{name}_gap": one.group.gap,
-            f"{name}_shoulder": one.group.shoulder,
-            f"{name}_excess": one.excess,
-            f"{name}_strength": one.group.strength,
-        }
-        for one in best
-    ]
-    schema = {"label": pl.Int64, f"{name}_n": pl.Int64}
-    return pl.DataFrame(
-        rows, schema=schema | {f"{name}_{figure}": pl.Float64 for figure in FIGURES}
-    )
+FIGURES: Mapping[str, type[pl.DataType]] = {
+    "n": pl.Int64,
+    "share": pl.Float64,
+    "separation": pl.Float64,
+    "contrast": pl.Float64,
+    "gap": pl.Float64,
+    "shoulder": pl.Float64,
+    "excess": pl.Float64,
+    "edge": pl.Float64,
+    "strength": pl.Float64,
+}
+"""What is measured of a group, in the order of the tables; see `Group` and `Measured`."""
 
 
-def sample_frame(name: str, material: Material, best: Sequence[Measured]) -> pl.DataFrame:
-    """``<name>_score`` and ``<name>_member``: each row beside the groups of its class.
+def figures(prefix: str, one: Measured) -> dict[str, object]:
+    """The `FIGURES` of one group, each as ``<prefix>_<figure>``."""
+    group = one.group
+    values = {
+        "n": group.size,
+        "share": group.size / len(group.rows),
+        "separation": group.separation,
+        "contrast": group.contrast,
+        "gap": group.gap,
+        "shoulder": group.shoulder,
+        "excess": one.excess,
+        "edge": one.edge,
+        "strength": group.strength,
+    }
+    return {f"{prefix}_{name}": values[name] for name in FIGURES}
 
-    The nearest group counts; null where a sample has no label or its class was not searched.
+
+def figures_schema(prefix: str) -> dict[str, type[pl.DataType]]:
+    """Columns of `figures` and their types."""
+    return {f"{prefix}_{name}": kind for name, kind in FIGURES.items()}
+
+
+def sample_frame(rows: np.ndarray, scores: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    """Who is in a group, one row a sample.
+
+    Args:
+        rows: (N,) uint64 row ids.
+        scores: name → (N,) float64, 0–1 with the members' cut at 0.5, NaN where nothing was
+            measured.
+
+    Returns:
+        ``row``, ``<name>_score`` and ``<name>_member``, null where nothing was measured.
     """
-    column = f"{name}_score"
-    frame = pl.DataFrame({"row": material.rows, column: nearest(material.labels, best)})
-    return frame.with_columns(pl.col(column).fill_nan(None)).with_columns(
-        (pl.col(column) > CUT).alias(f"{name}_member")
+    columns = {f"{name}_score": score for name, score in scores.items()}
+    frame = pl.DataFrame({"row": rows} | columns).with_columns(pl.col(*columns).fill_nan(None))
+    return frame.with_columns(
+        (pl.col(f"{name}_score") > CUT).alias(f"{name}_member") for name in scores
     )
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
+from auditor.detectors.figures import sample_frame
 from auditor.detectors.likeness import MAX_REFERENCE, thumbnails, votes
 from auditor.detectors.mixture import (
     Populations,
@@ -28,7 +28,6 @@ from auditor.detectors.subpopulation import (
     Block,
     class_blocks,
     class_table,
-    nullable,
     read_block,
     whitener,
 )
@@ -166,12 +165,8 @@ def measure(material: Material) -> Evidence:
         label: [{f"impostor_{name}": one[name] for name in NOTHING} for one in measures]
         for label, measures in found.items()
     }
-    columns = {
-        "row": material.rows,
-        "impostor_score": nullable(score, pl.Float64),
-        "impostor_member": nullable(np.where(np.isnan(score), np.nan, score > 0.5), pl.Boolean),
-    }
-    return {"sample": pl.DataFrame(columns), "class": class_table(named)}
+    sample = sample_frame(material.rows, {"impostor": score})
+    return {"sample": sample, "class": class_table(named)}
 
 
 def find(

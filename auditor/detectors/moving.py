@@ -9,13 +9,14 @@ against the others as every group is (``group``, ``exclusivity``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from auditor.detectors.exclusivity import Measured, against_others, best_of_each
-from auditor.detectors.figures import class_frame, sample_frame
+from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
 from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import Probe, fit_matrix, is_grey, search
 from auditor.detectors.salient import FEATURES, FLOOR, SIDE, fourier, salient
@@ -73,12 +74,22 @@ def measure(material: Material) -> Evidence:
     ]
     material.progress(len(by_class) + 1, len(by_class) + 1)
     grown = [one is not seed for one, seed in zip(best, seeds, strict=True)]
+    score = nearest(material.labels, best + further)
     return {
-        "sample": sample_frame("moving", material, best + further),
-        "class": class_frame("moving", best).with_columns(
-            moving_grown=pl.Series(grown, dtype=pl.Boolean)
-        ),
+        "sample": sample_frame(material.rows, {"moving": score}),
+        "class": _class_table(best, grown),
     }
+
+
+def _class_table(best: Sequence[Measured], grown: Sequence[bool]) -> pl.DataFrame:
+    """The figures of each class's best group, and whether it was carried over to more images."""
+    rows = [
+        {"label": one.group.label} | figures("moving", one) | {"moving_grown": more}
+        for one, more in zip(best, grown, strict=True)
+    ]
+    schema = {"label": pl.Int64} | figures_schema("moving") | {"moving_grown": pl.Boolean}
+    # No rule on a moving patch asks for these two, so they are not part of its evidence.
+    return pl.DataFrame(rows, schema=schema).drop("moving_share", "moving_edge")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from auditor.detectors.exclusivity import Measured, best_of_each
-from auditor.detectors.figures import nearest
-from auditor.detectors.group import CUT, ENOUGH, Group
+from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
+from auditor.detectors.group import ENOUGH, Group
 from auditor.detectors.probe import Probe, score_all, search
 from auditor.interfaces import InapplicableError, Material
 
@@ -40,20 +40,6 @@ MAX_FURTHER = 7
 several triggers leaves several groups. Of 117 clean or mislabelled draws two reached the contrast
 with 25 members, 3.00 and 3.08 (Fashion-MNIST, 10 % flips); no rule fires there, so none is
 flagged."""
-
-FIGURES: Mapping[str, type[pl.DataType]] = {
-    "n": pl.Int64,
-    "share": pl.Float64,
-    "separation": pl.Float64,
-    "contrast": pl.Float64,
-    "gap": pl.Float64,
-    "shoulder": pl.Float64,
-    "excess": pl.Float64,
-    "edge": pl.Float64,
-    "strength": pl.Float64,
-    "view": pl.String,
-}
-"""What is measured of a group, in the order of the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +148,8 @@ def sample_table(prefix: str, standing: Standing, material: Material) -> pl.Data
     Scores lie in 0–1 with the members' cut at 0.5; null where nothing was measured.
     """
     score = nearest(material.labels, chain(standing.best, *standing.further.values()))
-    columns = {f"{prefix}_score": score, f"{prefix}_any_score": _anywhere(standing, len(score))}
-    frame = pl.DataFrame({"row": material.rows} | columns).with_columns(
-        pl.col(*columns).fill_nan(None)
-    )
-    return frame.with_columns(
-        (pl.col(name) > CUT).alias(name.replace("score", "member")) for name in columns
-    )
+    scores = {prefix: score, f"{prefix}_any": _anywhere(standing, len(score))}
+    return sample_frame(material.rows, scores)
 
 
 def _anywhere(standing: Standing, n: int) -> np.ndarray:
@@ -187,16 +168,15 @@ def _anywhere(standing: Standing, n: int) -> np.ndarray:
 
 def class_schema(prefix: str) -> dict[str, type[pl.DataType]]:
     """Columns of `class_rows` and their types."""
-    figures = {f"{prefix}_{name}": kind for name, kind in FIGURES.items()}
     disputes = dict.fromkeys((f"{prefix}_disputed", f"{prefix}_disputed_rest"), pl.Float64)
-    return {"label": pl.Int64} | figures | disputes
+    return {"label": pl.Int64} | _group_schema(prefix) | disputes
 
 
 def class_rows(prefix: str, standing: Standing) -> list[dict[str, object]]:
     """The figures of each class's best group."""
     return [
         {"label": one.group.label}
-        | _figures(prefix, one, standing.probe)
+        | _group_row(prefix, one, standing.probe)
         | _disputes(prefix, one, standing.disputed)
         for one in standing.best
     ]
@@ -204,8 +184,7 @@ def class_rows(prefix: str, standing: Standing) -> list[dict[str, object]]:
 
 def any_schema(prefix: str) -> dict[str, type[pl.DataType]]:
     """Columns of `any_row` and their types."""
-    figures = {f"{prefix}_any_{name}": kind for name, kind in FIGURES.items()}
-    return figures | {f"{prefix}_any_disputed": pl.Float64}
+    return _group_schema(f"{prefix}_any") | {f"{prefix}_any_disputed": pl.Float64}
 
 
 def any_row(prefix: str, standing: Standing) -> dict[str, object]:
@@ -214,23 +193,15 @@ def any_row(prefix: str, standing: Standing) -> dict[str, object]:
     if spread is None:
         return dict.fromkeys(any_schema(prefix))
     share = spread.group.size / (spread.group.size + spread.hits)
-    return _figures(f"{prefix}_any", spread, standing.probe) | {f"{prefix}_any_disputed": share}
+    return _group_row(f"{prefix}_any", spread, standing.probe) | {f"{prefix}_any_disputed": share}
 
 
-def _figures(prefix: str, one: Measured, probe: Probe) -> dict[str, object]:
-    values = (
-        one.group.size,
-        one.group.size / len(one.group.rows),
-        one.group.separation,
-        one.group.contrast,
-        one.group.gap,
-        one.group.shoulder,
-        one.excess,
-        one.edge,
-        one.group.strength,
-        list(probe.views)[one.group.view],
-    )
-    return {f"{prefix}_{name}": value for name, value in zip(FIGURES, values, strict=True)}
+def _group_schema(prefix: str) -> dict[str, type[pl.DataType]]:
+    return figures_schema(prefix) | {f"{prefix}_view": pl.String}
+
+
+def _group_row(prefix: str, one: Measured, probe: Probe) -> dict[str, object]:
+    return figures(prefix, one) | {f"{prefix}_view": list(probe.views)[one.group.view]}
 
 
 def _disputes(prefix: str, one: Measured, disputed: np.ndarray | None) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from auditor.detectors.figures import sample_frame
 from auditor.detectors.impostor import (
     MIN_GROUP,
     N_DIRECTIONS,
@@ -18,7 +19,7 @@ from auditor.detectors.impostor import (
     find,
     without_copies,
 )
-from auditor.detectors.subpopulation import MIN_BLOCK, Block, nullable
+from auditor.detectors.subpopulation import MIN_BLOCK, Block
 from auditor.interfaces import Detector, Evidence, Material
 
 
@@ -35,19 +36,15 @@ def measure(material: Material) -> Evidence:
     one_network = np.zeros(len(material.labels), np.int8)
     features = material.views["victim_penultimate"]
     score, found = find(material, blocks, features, logits, one_network)
-    columns = {
-        "row": material.rows,
-        "victim_impostor_score": nullable(score, pl.Float64),
-        "victim_impostor_member": nullable(
-            np.where(np.isnan(score), np.nan, score > 0.5), pl.Boolean
-        ),
-    }
     labels = sorted(found)
     classes = {"label": pl.Series(labels, dtype=pl.Int64)} | {
         f"victim_impostor_{name}": pl.Series([found[k][0][name] for k in labels], dtype=pl.Float64)
         for name in NOTHING
     }
-    return {"sample": pl.DataFrame(columns), "class": pl.DataFrame(classes)}
+    return {
+        "sample": sample_frame(material.rows, {"victim_impostor": score}),
+        "class": pl.DataFrame(classes),
+    }
 
 
 VICTIM_IMPOSTOR = Detector(

@@ -17,19 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 
-from auditor.engines.wire import PROGRESS, REPLY, decode_task, pack_schema, write_reply
-from auditor.features import N_FEATURES, perceptual_hash, pixel_view, texture_view
+from auditor.engines.replies import blank_row, refused_reply, shard_reply, utf8
+from auditor.engines.wire import PROGRESS, decode_task, write_reply
 from auditor.features.digests import DigestIndex
-from auditor.features.pixels import SIDE, luma
 from auditor.readers import credentials, decoders, image_folder, metadata, parquet_rows, row_digests
 from auditor.readers.decode import Decoded, Refusal, decode, prepare, square, thumbnail
-from auditor.readers.exif import Exif
 from auditor.readers.inventory import examine
 from auditor.readers.sample import EncodedSample
-from auditor.readers.signatures import EXTENSIONS
 
 READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError)
 """What pyarrow raises on malformed files, beside ending the process."""
@@ -74,16 +70,16 @@ class Station:
         refused: Mapping[str, str] = task["refused"]
         size = _n_samples(task)
         if "*" in refused:
-            return _all_refused(size, refused["*"], "the worker ended while reading the shard")
+            return refused_reply(size, refused["*"], "the worker ended while reading the shard")
         self.clock.mark(-1)
         try:
             rows, fresh = self._rows(self._samples(task), refused)
         except READ_ERRORS as error:
-            return _all_refused(size, "unreadable_pages", f"{type(error).__name__}: {error}"[:200])
+            return refused_reply(size, "unreadable_pages", f"{type(error).__name__}: {error}"[:200])
         except MemoryError:
-            return _all_refused(size, "memory_limit", "reading the rows asked for too much memory")
+            return refused_reply(size, "memory_limit", "reading the rows asked for too much memory")
         self.clock.mark(-1)
-        return _reply(rows, fresh)
+        return shard_reply(rows, fresh)
 
     def _samples(self, task: Mapping[str, Any]) -> Iterator[EncodedSample]:
         if task["reader"] == "parquet":
@@ -97,7 +93,7 @@ class Station:
         fresh: list[tuple[bytes, Decoded]] = []
         places: dict[bytes, int] = {}
         for index, sample in self._each(samples):
-            row = _blank(sample)
+            row = blank_row(sample)
             rows.append(row)
             if sample.data is None:
                 continue
@@ -184,93 +180,6 @@ def _n_samples(task: Mapping[str, Any]) -> int:
     return int(task["size"]) if listed is None else len(listed)
 
 
-def _blank(sample: EncodedSample) -> dict[str, Any]:
-    suffix = PurePath(sample.name).suffix.lower()
-    return {
-        "sha256": None, "n_bytes": None, "label": _text(sample.label),
-        "source": _text(sample.source), "time": sample.time,
-        "promised_format": EXTENSIONS.get(suffix),
-        "refusal": sample.refusal, "detail": _text(sample.detail) or None, "known": -1,
-        "decoded": -1,
-    }  # fmt: skip
-
-
-def _text(value: str | None) -> str | None:
-    """Valid UTF-8 for Arrow."""
-    return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _all_refused(size: int, reason: str, detail: str) -> pa.Table:
-    blank = _blank(EncodedSample(None, reason, detail))
-    return _reply([blank] * size, [])
-
-
-def _reply(rows: list[dict[str, Any]], fresh: list[tuple[bytes, Decoded]]) -> pa.Table:
-    """The rows as one table, with the pack of newly decoded samples in its schema's metadata."""
-    table = pa.Table.from_pylist(rows, schema=REPLY)
-    if not fresh:
-        return table
-    sink = pa.BufferOutputStream()
-    pack = _pack(fresh)
-    with pa.ipc.new_file(sink, pack.schema) as writer:
-        writer.write_table(pack)
-    return table.replace_schema_metadata({b"pack": sink.getvalue().to_pybytes()})
-
-
-def _pack(fresh: list[tuple[bytes, Decoded]]) -> pa.Table:
-    """Views and measures of the newly decoded samples, a batch for each canvas size."""
-    size = len(fresh)
-    pixels = np.empty((size, SIDE, SIDE, 3), np.uint8)
-    texture = np.empty((size, N_FEATURES), np.float32)
-    for side in sorted({decoded.pixels.shape[0] for _, decoded in fresh}):
-        at = [i for i, (_, decoded) in enumerate(fresh) if decoded.pixels.shape[0] == side]
-        canvas = np.stack([fresh[i][1].pixels for i in at])
-        pixels[at] = pixel_view(canvas)
-        texture[at] = texture_view(canvas)
-    light = luma(pixels).reshape(size, -1)
-    schema = pack_schema(pixels[0].size, N_FEATURES)
-    decoded_rows = [decoded for _, decoded in fresh]
-    columns = [
-        pa.array([digest for digest, _ in fresh], pa.binary(32)),
-        pa.array([row.width for row in decoded_rows], pa.uint32()),
-        pa.array([row.height for row in decoded_rows], pa.uint32()),
-        pa.array([row.mode for row in decoded_rows]),
-        pa.array([row.format for row in decoded_rows]),
-        pa.array(perceptual_hash(pixels)),
-        pa.array(light.mean(axis=1)),
-        pa.array(light.std(axis=1)),
-        *_making(decoded_rows),
-        _fixed(pixels.reshape(size, -1)),
-        _fixed(texture.view(np.uint8)),
-    ]
-    return pa.table(columns, schema=schema)
-
-
-def _making(rows: list[Decoded]) -> list[pa.Array]:
-    """How the samples were made: the columns ``encoder`` to ``scaling`` of a pack."""
-    made = [row.encoding for row in rows]
-    exif = [row.exif or Exif() for row in rows]
-    software = [one.software or other.software for one, other in zip(made, exif, strict=True)]
-    return [
-        pa.array([_text(one.encoder) for one in made], pa.string()),
-        pa.array([_text(one) for one in software], pa.string()),
-        pa.array([one.trailing for one in made], pa.uint32()),
-        pa.array([one.payload for one in made], pa.string()),
-        pa.array([one.text_bytes for one in made], pa.uint32()),
-        pa.array([one.icc_bytes for one in made], pa.uint32()),
-        pa.array([one.credentials for one in made], pa.bool_()),
-        pa.array([one.located for one in exif], pa.bool_()),
-        pa.array([one.disagreement for one in exif], pa.float32()),
-        pa.array([row.scaling for row in rows], pa.float32()),
-    ]
-
-
-def _fixed(rows: np.ndarray) -> pa.Array:
-    """(B, W) uint8 → B fixed-size binaries of W bytes, without a copy a row."""
-    buffer = pa.py_buffer(np.ascontiguousarray(rows))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, buffer])
-
-
 def _structure(load: Callable[[Mapping[str, Any]], pa.Table], task: Mapping[str, Any]) -> pa.Table:
     """Run a task that looks into one file's structure; a malformed file comes back refused."""
     if "*" in task["refused"]:
@@ -284,7 +193,7 @@ def _structure(load: Callable[[Mapping[str, Any]], pa.Table], task: Mapping[str,
 
 
 def _refusal(reason: str, detail: str) -> pa.Table:
-    return pa.table({"refusal": [reason], "detail": [_text(detail)]})
+    return pa.table({"refusal": [reason], "detail": [utf8(detail)]})
 
 
 def serve(tasks: BinaryIO, replies: BinaryIO, station: Station) -> None:

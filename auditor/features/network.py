@@ -18,7 +18,6 @@ from torch import nn
 
 from auditor.errors import UsageError
 
-ARCHITECTURE = "conv-64-64-128-128-256"
 WIDTHS = (64, 128, 256)
 N_PENULTIMATE = WIDTHS[-1]
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from auditor.errors import NothingToScanError, UsageError
-from auditor.readers.walk import readable
+from auditor.errors import NothingToScanError
+from auditor.readers.walk import readable, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +68,12 @@ def list_tree(dataset: Path) -> Tree:
         UsageError: the dataset does not exist or can not be looked at.
         NothingToScanError: it is neither a folder nor a regular file, or holds nothing.
     """
-    try:
-        status = dataset.stat()
-    except FileNotFoundError:
-        raise UsageError(
-            f"dataset {str(dataset)!r}: no such file or folder; check the path"
-        ) from None
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"dataset {str(dataset)!r}: {said}; check the path") from None
+    status = status_of(dataset)
     if stat.S_ISREG(status.st_mode):
         # The user named this file, so a link is followed here, and only here.
         real = dataset.resolve()
         return Tree(
             real.parent, (Node(readable(dataset.name), str(real), "file", Stamp.of(status)),)
-        )
-    if not stat.S_ISDIR(status.st_mode):
-        raise NothingToScanError(
-            f"dataset {str(dataset)!r}: got a special file, expected a folder or a Parquet file"
         )
     nodes = _descend(str(dataset))
     if not nodes:

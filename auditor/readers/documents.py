@@ -35,7 +35,7 @@ MUTABLE = re.compile(
 )
 """Addresses that name a branch: what they give out changes with its next commit."""
 
-REMOTE_CODE = re.compile(r"trust_remote_code[\"']?\s{0,9}[=:]\s{0,9}[\"']?(?:[Tt]rue|1|yes)")
+REMOTE_CODE = re.compile(r"trust_remote_code[\"']?\s*[=:]\s*[\"']?(?:True|true|1|yes)")
 
 DATA_SUFFIXES = (
     ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst", ".parquet", ".arrow",
@@ -121,9 +121,7 @@ def _load_json(text: str) -> object:
 
 def _asks_code(text: str) -> bool:
     """Whether a text turns on the running of code that comes with the data."""
-    return (
-        re.search(r"trust_remote_code[\"']?\s*[=:]\s*[\"']?(?:True|true|1|yes)", text) is not None
-    )
+    return REMOTE_CODE.search(text) is not None
 
 
 def _card(text: str) -> Document:

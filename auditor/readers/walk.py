@@ -60,21 +60,10 @@ def walk(path: Path) -> Listing:
         UsageError: the path does not exist or can not be looked at.
         NothingToScanError: the path is neither a folder nor a regular file.
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise UsageError(f"dataset {str(path)!r}: no such file or folder; check the path") from None
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"dataset {str(path)!r}: {said}; check the path") from None
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(status_of(path).st_mode):
         # The user named this file, so a link is followed here, and only here.
         real = path.resolve()
         return Listing(real.parent, ((readable(path.name), str(real)),), (), {})
-    if not stat.S_ISDIR(mode):
-        raise NothingToScanError(
-            f"dataset {str(path)!r}: got a special file, expected a folder or a Parquet file"
-        )
     found = _Finds([], [], Counter(), [], [])
     _walk(str(path), found)
     files = sorted(found.files)
@@ -84,6 +73,29 @@ def walk(path: Path) -> Listing:
     hidden = tuple(sorted(found.hidden)[:MAX_HIDDEN])
     links = tuple(sorted(found.links, key=lambda link: link.uri))
     return Listing(path, tuple(files), tuple(refused), skipped, splits, hidden, links)
+
+
+def status_of(dataset: Path) -> os.stat_result:
+    """The status of a dataset, a folder or a regular file; a link is followed.
+
+    Raises:
+        UsageError: the path does not exist or can not be looked at.
+        NothingToScanError: the path is neither a folder nor a regular file.
+    """
+    try:
+        status = dataset.stat()
+    except FileNotFoundError:
+        raise UsageError(
+            f"dataset {str(dataset)!r}: no such file or folder; check the path"
+        ) from None
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"dataset {str(dataset)!r}: {said}; check the path") from None
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise NothingToScanError(
+            f"dataset {str(dataset)!r}: got a special file, expected a folder or a Parquet file"
+        )
+    return status
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ __all__ = [
     "FORMAT_IDS",
     "notebook",
     "print_report",
+    "render",
     "save_report",
     "write_evidence",
     "write_flagged",
@@ -79,10 +80,22 @@ def write_report(report: Report, format_id: str, path: Path) -> None:
     if format_id == "parquet":
         write_together(path.parent, {path.name: _bound(write_flagged, report)})
         return
+    write_together(path.parent, {path.name: _text(_format(format_id), report)})
+
+
+def render(report: Report, format_id: str) -> str:
+    """The report in one text format.
+
+    Raises:
+        UsageError: if there is no such text format.
+    """
+    return _format(format_id).render(report)
+
+
+def _format(format_id: str) -> ReportFormat:
     for known in FORMATS:
         if known.id == format_id:
-            write_together(path.parent, {path.name: _text(known, report)})
-            return
+            return known
     raise UsageError(
         f"report format {format_id!r}: unknown; expected one of {', '.join(FORMAT_IDS)}"
     )

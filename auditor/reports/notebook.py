@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from auditor.report import Report
-from auditor.reports.html import environment, picture, short_facts
+from auditor.reports.html import environment, picture
+from auditor.reports.html.account import short_facts
 from auditor.reports.pictures import choose
 from auditor.reports.text import count, prose, shorten
 from auditor.reports.wording import VERDICT_WORDS, leading, place, reason, worst_samples

@@ -85,6 +85,11 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.{digits}f} %"
 
 
+def bar_length(part: int, whole: int) -> int:
+    """Length of a bar, 0–1000; what is there at all stays visible."""
+    return 0 if not part or not whole else min(1000, max(4, round(1000 * part / whole)))
+
+
 def measure(value: object) -> str:
     """Write one evidence value: four significant digits, ``–`` where nothing was evaluated."""
     if value is None:

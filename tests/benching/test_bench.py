@@ -12,11 +12,12 @@ from polars.testing import assert_frame_equal
 
 from auditor.benching import harness, running
 from auditor.benching.cases import Case
-from auditor.benching.cutting import Columns, cut
+from auditor.benching.cutting import cut
 from auditor.benching.running import Place, poison_plan, run_case, scan_copy
 from auditor.benching.scoring import score
 from auditor.errors import UsageError
 from auditor.poisoning import poison
+from auditor.readers import Columns
 
 SIZE = 1_200
 

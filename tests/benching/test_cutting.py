@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.benching.cutting import Columns, count_held_out, cut, dataset_digest, draw
+from auditor.benching.cutting import count_held_out, cut, dataset_digest, draw
 from auditor.errors import UsageError
+from auditor.readers import Columns
 
 
 @given(st.lists(st.integers(0, 4), min_size=20, max_size=200), st.integers(0, 5))

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged import hits
 from material import material as bare
 
 from auditor.attacks.folder_copy import open_folder
@@ -20,12 +20,10 @@ from auditor.detectors import template
 from auditor.detectors.group import Group
 from auditor.detectors.moving import MOVING
 from auditor.interfaces import Evidence, InapplicableError, Material
-from auditor.ruleset import load_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / os.environ.get("AUDITOR_TEST_DATA", "../shared/data")
 CLASSES = 4
-RULE = next(rule for rule in load_rules() if rule.id == "BKD010")
 
 
 def natural(n: int, seed: int, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +61,9 @@ def material(images: np.ndarray, labels: np.ndarray, **changes: object) -> Mater
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def fired(evidence: Evidence) -> list[int]:
-    query = f"SELECT label FROM t WHERE {RULE.when}"
-    return pl.SQLContext(t=evidence["class"]).execute(query, eager=True)["label"].to_list()
+def fired(evidence: Evidence) -> list[int | None]:
+    """The classes in which the certain rule fires."""
+    return hits(evidence, "BKD010")
 
 
 def members(evidence: Evidence) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import hits
+from material import material as bare
 
 from auditor.detectors.candidates import self_train, settle, top
 from auditor.detectors.group import Group
@@ -48,15 +49,7 @@ def stamp(
 
 
 def material(images: np.ndarray, labels: np.ndarray, **changes: object) -> Material:
-    made = Material(
-        rows=np.arange(len(labels), dtype=np.uint64) * 3,
-        labels=labels,
-        n_classes=CLASSES,
-        views={"pixels": images},
-        duplicate_of=np.full(len(labels), -1),
-        generator=np.random.default_rng(1),
-        progress=lambda done, total: None,
-    )
+    made = bare(labels, CLASSES, 1, pixels=images)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

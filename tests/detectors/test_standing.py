@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import fired
+from leaning import CLASSES, content, leaning
 from material import material
 
 from auditor.detectors.candidates import SEED_SHARES, label_seeds
@@ -28,20 +31,9 @@ from auditor.detectors.standing import (
 )
 from auditor.interfaces import Evidence, InapplicableError
 
-CLASSES = 4
 WIDTH = 24
-RIGHT = 0.7
-"""What the made content gives the class that it holds for right; the others share the rest."""
 
-
-def natural(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated skewed features that lean on the label, (n, 24) float32, and labels (n,)."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, CLASSES, n)
-    mixing = np.random.default_rng(1).normal(size=(WIDTH, WIDTH)) / np.sqrt(WIDTH)
-    features = rng.gamma(3.0, 1.0, (n, WIDTH)) @ mixing
-    features += 0.5 * np.random.default_rng(2).normal(size=(CLASSES, WIDTH))[labels]
-    return features.astype(np.float32), labels.astype(np.int64)
+natural = partial(leaning, width=WIDTH, lean=0.5)
 
 
 def mark(
@@ -61,16 +53,6 @@ def relabelled(labels: np.ndarray, rows: np.ndarray, target: int = 0) -> np.ndar
     labels = labels.copy()
     labels[rows] = target
     return labels
-
-
-def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
-    """(N, K) float32 probabilities that favour ``labels`` but for a share ``wrong``."""
-    rng = np.random.default_rng(seed)
-    guess = rng.integers(0, CLASSES, len(labels))
-    leading = np.where(rng.random(len(labels)) < wrong, guess, labels)
-    probabilities = np.full((len(labels), CLASSES), (1 - RIGHT) / (CLASSES - 1), np.float32)
-    probabilities[np.arange(len(labels)), leading] = RIGHT
-    return probabilities
 
 
 def standing(

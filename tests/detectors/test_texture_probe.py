@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import fired, hits
+from leaning import CLASSES, content, leaning
 from material import material as bare
 
 from auditor.detectors import texture
@@ -16,18 +18,9 @@ from auditor.detectors.texture import LEAST_DEVIATION, STEPS, TEXTURE, quantise
 from auditor.features.texture import texture_view
 from auditor.interfaces import Evidence, InapplicableError, Material
 
-CLASSES = 4
 WIDTH = 30
 
-
-def natural(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated skewed features that lean on the label, (n, 30) float32, and labels (n,)."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, CLASSES, n)
-    mixing = np.random.default_rng(1).normal(size=(WIDTH, WIDTH)) / np.sqrt(WIDTH)
-    features = rng.gamma(3.0, 1.0, (n, WIDTH)) @ mixing
-    features += 0.3 * np.random.default_rng(2).normal(size=(CLASSES, WIDTH))[labels]
-    return features.astype(np.float32), labels.astype(np.int64)
+natural = partial(leaning, width=WIDTH, lean=0.3)
 
 
 def shifted(
@@ -39,16 +32,6 @@ def shifted(
     features[rows] += 5 * np.random.default_rng(4).choice([-1, 1], WIDTH)
     labels[rows] = target
     return features, labels, np.isin(np.arange(len(labels)), rows)
-
-
-def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
-    """(N, K) float32 probabilities that favour ``labels`` but for a share ``wrong``."""
-    rng = np.random.default_rng(seed)
-    guess = rng.integers(0, CLASSES, len(labels))
-    leading = np.where(rng.random(len(labels)) < wrong, guess, labels)
-    probabilities = np.full((len(labels), CLASSES), 0.1, np.float32)
-    probabilities[np.arange(len(labels)), leading] = 0.7
-    return probabilities
 
 
 def material(

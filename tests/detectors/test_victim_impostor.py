@@ -1,11 +1,10 @@
 import numpy as np
-import polars as pl
+from judged import hits
 from material import material
 from test_impostor import K, scene
 
 from auditor.detectors.victim_impostor import measure
 from auditor.interfaces import Material
-from auditor.ruleset import load_rules
 from auditor.tables import check_evidence
 
 
@@ -18,11 +17,10 @@ def as_victim(data: Material, labels: np.ndarray | None = None) -> Material:
     return material(data.labels if labels is None else labels, K, **views)
 
 
-def flagged_classes(data: Material) -> list[int]:
-    (rule,) = [rule for rule in load_rules() if rule.id == "BKD008"]
+def flagged_classes(data: Material) -> list[int | None]:
     evidence = measure(data)
     check_evidence("victim_impostor", evidence)
-    return evidence["class"].filter(pl.sql_expr(rule.when))["label"].to_list()
+    return hits(evidence, "BKD008")
 
 
 def test_impostors_raise_the_rule_and_natural_groups_do_not():

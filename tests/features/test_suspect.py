@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from easy import easy_classes
 
 from auditor.features import victim
 from auditor.features.suspect import OUTPUTS, load_views, make_suspect
@@ -13,11 +14,7 @@ N = 240
 @pytest.fixture(scope="module")
 def data() -> tuple[np.ndarray, np.ndarray]:
     """Three easy classes (a bright third), one sample without a label."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(N) % 3
-    pixels = rng.integers(0, 100, (N, 32, 32, 3), dtype=np.uint8)
-    for row, label in enumerate(labels):
-        pixels[row, label * 10 : label * 10 + 10] += 120
+    pixels, labels = easy_classes(N)
     labels[1] = -1
     return pixels, labels
 

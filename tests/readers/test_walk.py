@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tiny import encode, picture, write_folder
+from tiny import encode, list_backwards, picture, write_folder
 
 from auditor.errors import NothingToScanError, UsageError
 from auditor.readers.catalog import Refused
@@ -23,19 +23,7 @@ def test_files_come_sorted_whatever_the_order_on_disk(
 ) -> None:
     write_folder(tmp_path, {"b": 3, "a": 3})
     expected = [uri for uri, _ in walk(tmp_path).files]
-    real = os.scandir
-
-    class Backwards:
-        def __init__(self, folder: str) -> None:
-            self.entries = sorted(real(folder), key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self) -> list[os.DirEntry[str]]:
-            return self.entries
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    list_backwards(monkeypatch)
     assert [uri for uri, _ in walk(tmp_path).files] == expected == sorted(expected)
 
 
