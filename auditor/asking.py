@@ -91,7 +91,8 @@ def _kept(folder: Path, bench: Bench) -> bool:
     record = folder / "reference.json"
     if "fold" not in bench.views or not record.exists():
         return False
-    known: bool = json.loads(record.read_text())["digest"] == bench.reference
+    # Under the thorough profile the digest of the reference is followed by that of the victim.
+    known = bench.reference.startswith(str(json.loads(record.read_text())["digest"]))
     folds = np.load(folder / "fold.npy", mmap_mode="r", allow_pickle=False)
     return known and len(folds) == len(bench.views["fold"]) and any(folder.glob("fold*.pt"))
 

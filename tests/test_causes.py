@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from auditor.asking import _followed, ask_networks
+from auditor.asking import _followed, _kept, ask_networks
 from auditor.carriers import carriers, prefix_of
 from auditor.explaining import explain, words
 from auditor.illustrate import draw_triggers
@@ -120,6 +121,16 @@ def test_the_networks_of_a_scan_are_asked(tmp_path) -> None:  # type: ignore[no-
     asked.reference = "another"
     with pytest.raises(InapplicableError, match="no network"):
         ask_networks(asked, made, tmp_path, "cpu")
+
+
+def test_networks_are_known_by_their_digest_though_a_victims_follows_it(tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_text('{"digest": "abc"}')
+    (tmp_path / "fold0-0.pt").write_bytes(b"")
+    np.save(tmp_path / "fold.npy", np.zeros(N, np.int8))
+    asked = bench(fold=np.zeros(N, np.int8))
+    for reference, known in (("abc", True), ("abcdef", True), ("def", False), ("ab", False)):
+        asked.reference = reference
+        assert _kept(tmp_path, asked) is known
 
 
 def test_followed_counts_those_that_were_not_there_before() -> None:
