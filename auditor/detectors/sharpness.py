@@ -1,7 +1,7 @@
 """Sharpness: do samples with implausible labels share where their images are less sharp?
 
 A warp between pixels leaves no pattern of pixels, and weakens fine detail in the same places of
-every image it is stamped on (``features/sharpness.py``). It is too faint to gather samples without
+every image it is stamped on (``detail.py``). It is too faint to gather samples without
 help: the other probes, which start from what samples share, do not see it. Here the content starts:
 in each class, the samples whose label is implausible are predicted from their sharpness, each left
 out of its own fit. Wrong labels alone predict nothing; those that come with one way of processing
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from auditor.detectors.detail import N_COLUMNS, local_detail
 from auditor.detectors.exclusivity import MAX_SCORES
 from auditor.detectors.implausible import (
     DEPTH,
@@ -32,7 +33,6 @@ from auditor.detectors.probe import Probe, fill_leverage, fit_matrix, predict
 from auditor.detectors.ridge import blocks, leave_one_out
 from auditor.detectors.standing import fitted_rows
 from auditor.detectors.subpopulation import nullable
-from auditor.features.sharpness import N_COLUMNS, sharpness_view
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 STRENGTH = 0.1
@@ -72,7 +72,7 @@ def sharpness_of(pixels: np.ndarray) -> np.ndarray:
     """(N, `N_COLUMNS`) uint8 sharpness of (N, 32, 32, 3) uint8 images, block by block."""
     coded = np.empty((len(pixels), N_COLUMNS), np.uint8)
     for start in range(0, len(pixels), BLOCK):
-        coded[start : start + BLOCK] = sharpness_view(pixels[start : start + BLOCK])
+        coded[start : start + BLOCK] = local_detail(pixels[start : start + BLOCK])
     return coded
 
 

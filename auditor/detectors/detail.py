@@ -1,4 +1,4 @@
-"""The sharpness view: how much fine detail each cell of an image holds, along rows and columns.
+"""Local detail: how much fine detail each cell of an image holds, along rows and columns.
 
 Resampling a picture between its pixels averages neighbours, which takes fine detail away: the more,
 the further the new pixel lies from an old one. One elastic warp for many pictures so leaves the
@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.features.pixels import SIDE, luma
+SIDE = 32
+"""Pixels of the view."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue (ITU-R BT.601), in which JPEG keeps detail."""
 
 FILTERS = (
     (1, -1),
@@ -40,7 +44,7 @@ STEPS = 24
 N_COLUMNS = 2 * len(FILTERS) * (SIDE // CELL) ** 2
 
 
-def sharpness_view(pixels: np.ndarray) -> np.ndarray:
+def local_detail(pixels: np.ndarray) -> np.ndarray:
     """Local energies of fine detail.
 
     Args:
@@ -51,7 +55,7 @@ def sharpness_view(pixels: np.ndarray) -> np.ndarray:
         luma in every `CELL`×`CELL` cell, rows of cells first; all filters along the rows of the
         image, then all along its columns. The border is continued by its last pixel.
     """
-    grey = luma(pixels)
+    grey = pixels.astype(np.float32) @ np.array(LUMA, np.float32)
     n = SIDE // CELL
     coded = np.empty((len(pixels), 2, len(FILTERS), n * n), np.uint8)
     for axis, plane in enumerate((grey, np.ascontiguousarray(grey.swapaxes(1, 2)))):
