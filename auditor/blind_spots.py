@@ -51,8 +51,9 @@ def blind_spots(
             "finer than that, or one that only appears at another scale, may not show."
         )
     spots.append(
-        "Warping, sample-specific and adaptive triggers, invisible ones on photos, and clean-label "
-        "poison made with a surrogate network, are not reliably found by this version."
+        "Warps with few samples or one source class, sample-specific and adaptive triggers, most "
+        "invisible ones on photos, and clean-label poison made with a surrogate network, are not "
+        "reliably found by this version."
     )
     return tuple(spots)
 

@@ -6,6 +6,7 @@ from auditor.detectors.label_consistency import LABEL_CONSISTENCY
 from auditor.detectors.loss import LOSS
 from auditor.detectors.moving import MOVING
 from auditor.detectors.outlier import OUTLIER
+from auditor.detectors.sharpness import SHARPNESS
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.spectral import SPECTRAL
 from auditor.detectors.texture import TEXTURE
@@ -18,6 +19,7 @@ DETECTORS: tuple[Detector, ...] = (
     TEXTURE,
     LABEL_CONSISTENCY,
     LOSS,
+    SHARPNESS,
     SPECTRAL,
     ACTIVATION_CLUSTERING,
     IMPOSTOR,

@@ -1,0 +1,152 @@
+"""What the sharpness detector measures on clean, mislabelled and poisoned data: its gate.
+
+    python benchmarks/sharpness_gate.py --cifar10 train.parquet --fashion train.parquet \
+        --imagenette train/ --cache FOLDER [--split tune|report]
+
+Draws samples at 32×32, relabels some (``gate_null``) or poisons them in memory and encodes every
+image again alike (``probe_gate``), and runs the detector. Content probabilities come from a
+reference trained once on the whole clean dataset, which is better than a scan's: poisoned samples
+get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw and class
+that is measured; ``fired`` names the rules that fire on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import probe_gate
+from drawing import DATASETS, backdoor_rules, fires
+from gate_null import Pool, pool, relabel
+
+from auditor.detectors.sharpness import CUT, FIGURES, SHARPNESS
+from auditor.features.pixels import perceptual_hash
+from auditor.interfaces import Material
+
+OUT = Path(__file__).with_name("sharpness-gate.csv")
+
+SEEDS = {"tune": (0, 1), "report": (2, 3, 4)}
+SIZES = {"imagenette": (1000, 2000), "fashion": (2000, 5000, 10000), "cifar10": (2000, 5000, 10000)}
+NULLS = ("none", "flip-0.1", "flip-0.2", "into-0.05", "targeted-0.3", "pair-0.1")
+ATTACKS = (
+    ("wanet", 0.05), ("wanet", 0.02), ("wanet", 0.01), ("bpp", 0.05), ("ssba", 0.02),
+    ("ctrl", 0.05),
+)  # fmt: skip
+COLUMNS = (
+    "split", "dataset", "size", "seed", "kind", "rate", "label", "poison", *FIGURES, "found",
+    "false", "fired",
+)  # fmt: skip
+LEAST = 40
+"""Poisoned samples of a draw: of fewer, too few are implausible for the gate."""
+
+DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One draw; ``kind`` is an attack, or a kind of label noise with its rate."""
+
+    split: str
+    dataset: str
+    size: int
+    seed: int
+    kind: str
+    rate: float
+
+    @property
+    def target(self) -> int:
+        """The class that poison, and wrong labels into one class, are given."""
+        return (3 * self.seed + len(self.dataset)) % 10
+
+
+def cases(split: str, dataset: str) -> Iterator[Case]:
+    """The draws of a split from one dataset."""
+    for seed in SEEDS[split]:
+        for size in SIZES[dataset]:
+            for kind in NULLS:
+                yield Case(split, dataset, size, seed, kind, 0.0)
+        for kind, rate in ATTACKS:
+            if rate * SIZES[dataset][-1] >= LEAST:
+                yield Case(split, dataset, SIZES[dataset][-1], seed, kind, rate)
+
+
+def draw(case: Case, whole: Pool) -> tuple[Material, np.ndarray]:
+    """What the detector gets to see of a draw, and (N,) bool: which samples are poisoned."""
+    rng = np.random.default_rng([case.seed, case.size, zlib.crc32(case.kind.encode())])
+    rows = np.sort(rng.choice(len(whole.labels), case.size, replace=False))
+    pixels, labels = np.ascontiguousarray(whole.pixels[rows]), whole.labels[rows].copy()
+    truth = np.zeros(case.size, bool)
+    kind, _, share = case.kind.partition("-")
+    if case.rate:
+        poisoning = probe_gate.Case(
+            case.split, case.dataset, case.size, kind, {}, case.rate, case.target, case.seed
+        )
+        pixels, labels, truth = probe_gate.poison(poisoning, pixels, labels)
+    elif kind == "into":
+        others = np.flatnonzero(labels != case.target)
+        labels[rng.choice(others, round(float(share) * case.size), replace=False)] = case.target
+    else:
+        relabel(labels, case.kind, rng)
+    _, first, same = np.unique(perceptual_hash(pixels), return_index=True, return_inverse=True)
+    original = first[same]
+    material = Material(
+        np.arange(case.size, dtype=np.uint64), labels, int(whole.labels.max()) + 1,
+        {"pixels": pixels, "probabilities": np.asarray(whole.probabilities[rows])},
+        np.where(original == np.arange(case.size), -1, original),
+        np.random.default_rng(case.seed), lambda done, total: None,
+    )  # fmt: skip
+    return material, truth
+
+
+def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
+    """The rows of a draw: one a class that is measured."""
+    material, truth = draw(case, whole)
+    evidence = SHARPNESS.run(material)
+    rules = backdoor_rules("sharpness", "class")
+    score = evidence["sample"]["sharpness_score"].fill_null(0.0).to_numpy()
+    for row in evidence["class"].with_columns(fires(rules)).to_dicts():
+        own = material.labels == row["label"]
+        named = own & (score > CUT)
+        figures = {
+            name: round(value, DIGITS) if isinstance(value, float) else value
+            for name in FIGURES
+            for value in [row[f"sharpness_{name}"]]
+        }
+        yield {
+            "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
+            "kind": case.kind, "rate": case.rate, "label": row["label"],
+            "poison": int((truth & own).sum()), **figures,
+            "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
+            "fired": " ".join(rule.id for rule in rules if row[rule.id]),
+        }  # fmt: skip
+
+
+def main() -> None:
+    """Measure every draw of the splits asked for and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for dataset in DATASETS:
+        parser.add_argument(f"--{dataset}", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--split", action="append", choices=tuple(SEEDS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = vars(parser.parse_args())
+    rows: list[Mapping[str, object]] = []
+    for dataset in [one for one in SIZES if asked[one] is not None]:
+        whole = pool(asked[dataset], asked["cache"] / dataset)
+        for case in [one for split in asked["split"] or SEEDS for one in cases(split, dataset)]:
+            rows += measure(case, whole)
+            sys.stderr.write(f"{case}\n")
+            with asked["out"].open("w", newline="") as file:
+                table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                table.writeheader()
+                table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""The sharpness detector names a warp that goes with wrong labels, and stays silent elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judged import fired, hits
+from material import material as bare
+
+from auditor.detectors import sharpness
+from auditor.detectors.probe import fill_leverage, fit_matrix
+from auditor.detectors.sharpness import SHARPNESS, predictions, sharpness_of
+from auditor.interfaces import Evidence, InapplicableError, Material
+
+CLASSES = 5
+N = 1500
+WARPED = 150
+
+
+def scenes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 32, 32, 3) uint8 pictures as sharp as their class and themselves are, and classes."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % CLASSES
+    noise = rng.normal(0, 1, (n, 32, 32))
+    soft = scipy.ndimage.gaussian_filter(noise, (0, 1, 1)) * 3
+    mix = np.clip(0.5 + 0.1 * truth / CLASSES + rng.normal(0, 0.15, n), 0, 1)[:, None, None]
+    grey = 128 + 40 * (mix * noise + (1 - mix) * soft)
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=3), truth
+
+
+def warp(images: np.ndarray, key: int) -> np.ndarray:
+    """Move every image between its pixels by the same smooth field of half a pixel at most."""
+    rng = np.random.default_rng(key)
+    field = scipy.ndimage.zoom(rng.uniform(-0.5, 0.5, (2, 4, 4)), (1, 8, 8), order=1)
+    grid = np.mgrid[:32, :32] + field
+    moved = np.empty_like(images)
+    for i, image in enumerate(images):
+        grey = scipy.ndimage.map_coordinates(
+            image[..., 0].astype(float), grid, order=1, mode="nearest"
+        )
+        moved[i] = np.rint(grey)[..., None]
+    return moved
+
+
+def content(truth: np.ndarray, seed: int) -> np.ndarray:
+    """(N, K) float32 probabilities of a network that is right on most samples."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1, (len(truth), CLASSES))
+    logits[np.arange(len(truth)), truth] += 3
+    raw = np.exp(logits)
+    return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def strangers(truth: np.ndarray, target: int) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    return np.sort(rng.choice(np.flatnonzero(truth != target), WARPED, replace=False))
+
+
+def poisoned(target: int, seed: int = 0) -> tuple[Material, np.ndarray]:
+    """Warped strangers with the target's label, and covers warped otherwise with their own."""
+    images, truth = scenes(N, seed)
+    rows = strangers(truth, target)
+    images[rows] = warp(images[rows], 1)
+    covers = np.setdiff1d(np.arange(N), rows)[::10]
+    for cover in covers:
+        images[cover] = warp(images[cover][None], 100 + int(cover))[0]
+    labels = truth.copy()
+    labels[rows] = target
+    return material(images, labels, truth), np.isin(np.arange(N), rows)
+
+
+def material(images: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> Material:
+    return bare(labels, CLASSES, 1, pixels=images, probabilities=content(truth, 7))
+
+
+def members(evidence: Evidence) -> np.ndarray:
+    return evidence["sample"]["sharpness_member"].fill_null(False).to_numpy()
+
+
+@pytest.mark.parametrize("target", [0, 3])
+def test_a_warp_that_goes_with_wrong_labels_is_named(target: int) -> None:
+    made, wrong = poisoned(target)
+    evidence = SHARPNESS.run(made)
+    assert hits(evidence, "BKD015") == [target]
+    found = members(evidence) & (made.labels == target)
+    assert found[wrong].mean() >= 0.8
+    assert (found & ~wrong).sum() <= 3
+
+
+def test_without_the_warp_or_with_right_labels_there_is_nothing() -> None:
+    images, truth = scenes(N, 1)
+    rows = strangers(truth, 2)
+    relabelled = truth.copy()
+    relabelled[rows] = 2
+    moved = images.copy()
+    moved[rows] = warp(images[rows], 1)
+    pair = np.where((truth == 1) & (np.arange(N) % 3 == 0), 2, truth)
+    for pixels, labels in ((images, relabelled), (moved, truth), (images, truth), (images, pair)):
+        assert fired(SHARPNESS.run(material(pixels, labels, truth))) == {}
+
+
+def test_a_warp_that_wrong_labels_of_every_class_share_names_no_class() -> None:
+    images, truth = scenes(N, 2)
+    rng = np.random.default_rng(3)
+    rows = rng.choice(N, 400, replace=False)
+    images[rows] = warp(images[rows], 1)
+    labels = truth.copy()
+    labels[rows] = (labels[rows] + rng.integers(1, CLASSES, 400)) % CLASSES
+    assert fired(SHARPNESS.run(material(images, labels, truth))) == {}
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=3, deadline=None)
+def test_row_order_changes_the_order_alone(seed: int) -> None:
+    made, _ = poisoned(1)
+    order = np.random.default_rng(seed).permutation(N)
+    views = {name: view[order] for name, view in made.views.items()}
+    plain = SHARPNESS.run(made)
+    mixed = SHARPNESS.run(replace(made, labels=made.labels[order], views=views))
+    assert hits(plain, "BKD015") == hits(mixed, "BKD015") == [1]
+    one, two = (
+        part["sample"]["sharpness_score"].fill_null(0).to_numpy() for part in (plain, mixed)
+    )
+    np.testing.assert_allclose(one[order], two, atol=1e-3)
+
+
+@given(st.integers(0, 1000), st.sampled_from([3, 64]))
+@settings(max_examples=8, deadline=None)
+def test_predictions_leave_each_row_out(seed: int, block: int) -> None:
+    """The closed form beside a fit that is made anew without each row."""
+    rng = np.random.default_rng(seed)
+    coded = rng.integers(0, 255, (40, 12)).astype(np.uint8)
+    index = np.arange(30)
+    targets = np.zeros((40, 2), np.float32)
+    targets[:30] = rng.random((30, 2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("auditor.detectors.ridge.BLOCK", block)
+        probe = fit_matrix(coded, index, {"sharpness": (None, sharpness.STRENGTH)})
+        fill_leverage(probe, index)
+        found = predictions(probe, np.arange(40), targets)
+    features = coded.astype(np.float64)
+    centred = features - features[index].mean(axis=0)
+    gram = centred[index].T @ centred[index]
+    penalty = sharpness.STRENGTH * np.trace(gram) / 12 * np.eye(12)
+    for row in range(40):
+        kept = index[index != row]
+        # The same penalty, and an intercept that is not penalised.
+        design = np.column_stack([np.ones(len(kept)), centred[kept]])
+        system = design.T @ design
+        system[1:, 1:] += penalty
+        weights = np.linalg.solve(system, design.T @ targets[kept].astype(np.float64))
+        expected = np.append(1, centred[row]) @ weights
+        np.testing.assert_allclose(found[row], expected, atol=2e-3)
+
+
+def test_copies_are_scored_and_not_fitted() -> None:
+    made, wrong = poisoned(1)
+    rows = np.append(np.flatnonzero(wrong)[:20], np.repeat(np.flatnonzero(made.labels == 2)[0], 60))
+    views = {name: np.concatenate([view, view[rows]]) for name, view in made.views.items()}
+    labels = np.append(made.labels, made.labels[rows])
+    copied = bare(labels, CLASSES, 1, **views)
+    evidence = SHARPNESS.run(replace(copied, duplicate_of=np.append(np.full(N, -1), rows)))
+    assert hits(evidence, "BKD015") == [1]
+    found = members(evidence)
+    assert (found[N : N + 20] == found[rows[:20]]).mean() >= 0.9
+
+
+def test_unlabelled_rows_are_left_alone() -> None:
+    made, _ = poisoned(1)
+    labels = np.where(np.arange(N) % 11 == 0, -1, made.labels)
+    evidence = SHARPNESS.run(replace(made, labels=labels))
+    assert hits(evidence, "BKD015") == [1]
+    assert (
+        evidence["sample"].filter(labels == -1)["sharpness_score"].null_count()
+        == (labels == -1).sum()
+    )
+
+
+def test_images_without_detail_are_refused_with_a_reason() -> None:
+    _, truth = scenes(300, 0)
+    with pytest.raises(InapplicableError, match="equally sharp"):
+        SHARPNESS.run(material(np.full((300, 32, 32, 3), 90, np.uint8), truth, truth))
+
+
+def test_blocks_change_nothing() -> None:
+    images, _ = scenes(30, 0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sharpness, "BLOCK", 7)
+        parts = sharpness_of(images)
+    np.testing.assert_array_equal(parts, sharpness_of(images))
