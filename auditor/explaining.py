@@ -26,7 +26,7 @@ def explain(judgement: Judgement) -> Judgement:
         replace(one, message=f"{one.message} {said}") if (said := words(one)) else one
         for one in judgement.findings
     )
-    return Judgement(findings, judgement.flagged)
+    return replace(judgement, findings=findings)
 
 
 def words(finding: Finding) -> str:

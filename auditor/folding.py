@@ -56,15 +56,13 @@ def fold(judgement: Judgement) -> Judgement:
             inside = shared[one] >= COVERED * len(groups[one])
             if narrow and inside and findings[one].severity is findings[at].severity:
                 lead_of |= {two: at for two, lead in lead_of.items() if lead == one}
-    return Judgement(
-        tuple(
-            replace(one, witness_of=_name(findings[lead]))
-            if (lead := lead_of.get(at, at)) != at
-            else one
-            for at, one in enumerate(findings)
-        ),
-        judgement.flagged,
+    folded = (
+        replace(one, witness_of=_name(findings[lead]))
+        if (lead := lead_of.get(at, at)) != at
+        else one
+        for at, one in enumerate(findings)
     )
+    return replace(judgement, findings=tuple(folded))
 
 
 def _shared(

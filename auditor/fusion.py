@@ -131,7 +131,7 @@ def fuse(judgement: Judgement, samples: pl.DataFrame) -> Judgement:
     order = sorted(
         findings, key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule, f.key or "")
     )
-    return Judgement(tuple(order), judgement.flagged)
+    return replace(judgement, findings=tuple(order))
 
 
 def _traits(samples: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import polars as pl
@@ -99,7 +99,7 @@ def _new_only(judgement: Judgement, rules: Sequence[Rule], accepted: Accepted) -
             return finding.n_samples > 0
         return (finding.rule, finding.key) not in accepted.known
 
-    return Judgement(tuple(filter(is_new, judgement.findings)), judgement.flagged)
+    return replace(judgement, findings=tuple(filter(is_new, judgement.findings)))
 
 
 def _merge(judgements: Sequence[Judgement]) -> Judgement:
@@ -112,16 +112,18 @@ def _merge(judgements: Sequence[Judgement]) -> Judgement:
         if finding.n_samples > 0 or len(judgements) == 1
     ]
     findings.sort(key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule, f.key or ""))
+    marks = pl.concat([item.marks for item in judgements])
     frames = [item.flagged for item in judgements if item.flagged.height]
     if len(frames) <= 1:
-        return Judgement(tuple(findings), frames[0] if frames else judgements[0].flagged)
+        flagged = frames[0] if frames else judgements[0].flagged
+        return Judgement(tuple(findings), flagged, marks)
     ranks = {level.value: level.rank for level in Severity}
-    marks = pl.concat(frames).with_columns(
+    rows = pl.concat(frames).with_columns(
         rank=pl.col("severity").replace_strict(ranks, return_dtype=pl.Int64)
     )
     order = ["rank", "score", "row"]
-    marks = marks.sort(order, descending=[True, True, False], nulls_last=True)
-    merged = marks.group_by("row", maintain_order=True).agg(
+    rows = rows.sort(order, descending=[True, True, False], nulls_last=True)
+    merged = rows.group_by("row", maintain_order=True).agg(
         pl.col("uri", "record", "sha256", "label", "class_name", "severity", "rank").first(),
         pl.col("score").max(),
         pl.col("rules").list.explode().unique(maintain_order=True),
@@ -129,9 +131,8 @@ def _merge(judgements: Sequence[Judgement]) -> Judgement:
         pl.col("reason").unique(maintain_order=True).str.join("; "),
     )
     merged = merged.sort(order, descending=[True, True, False], nulls_last=True)
-    return Judgement(
-        tuple(findings), merged.select(pl.col(name).cast(kind) for name, kind in FLAGGED.items())
-    )
+    flagged = merged.select(pl.col(name).cast(kind) for name, kind in FLAGGED.items())
+    return Judgement(tuple(findings), flagged, marks)
 
 
 def _account(samples: pl.DataFrame, accepted: Accepted) -> tuple[dict[str, object], str]:
