@@ -9,10 +9,10 @@ import polars as pl
 
 from auditor import __version__
 from auditor.baseline.judging import Judged
-from auditor.blind_spots import blind_spots
 from auditor.config import Config
 from auditor.illustrate import Drawings
 from auditor.ingest import Ledger, coverage
+from auditor.judging.blind_spots import blind_spots
 from auditor.measure import Measurements
 from auditor.readers import Catalog
 from auditor.records import (

@@ -10,13 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.carriers import FIXED, N_HELD_OUT, Carrier, carriers, flat, prefix_of, trigger_of
 from auditor.engines import WorkerPool
 from auditor.features.store import write_atomically
-from auditor.judging import Judgement
+from auditor.judging.judge import Judgement
 from auditor.measure import Bench, Measurements
 from auditor.readers import Catalog
 from auditor.records import Finding, TriggerPictures
+from auditor.trials.carriers import (
+    FIXED,
+    N_HELD_OUT,
+    Carrier,
+    carriers,
+    flat,
+    prefix_of,
+    trigger_of,
+)
 
 WORST_PER_GROUP = 12
 """Flagged samples shown for each pair of class and rules."""

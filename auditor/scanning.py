@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from auditor.asking import VERSION as ASKING_VERSION
-from auditor.asking import ask_networks
 from auditor.baseline.focus import Part
 from auditor.baseline.judging import Judged
 from auditor.baseline.review import Review, open_review
@@ -23,13 +21,13 @@ from auditor.decoders import compare_decoders, has_second_decoder
 from auditor.detectors import DETECTORS, THOROUGH
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
-from auditor.explaining import explain
 from auditor.features import VIEWS_VERSION
 from auditor.features.store import FeatureStore, open_store, sweep
-from auditor.folding import fold
-from auditor.fusion import concentration, fuse
 from auditor.illustrate import draw
 from auditor.ingest import Ledger, ingest, inventory, open_catalog
+from auditor.judging.folding import fold
+from auditor.judging.fusion import concentration, fuse
+from auditor.judging.ruleset import load_rules, select_rules
 from auditor.measure import (
     Bench,
     Measurements,
@@ -39,8 +37,6 @@ from auditor.measure import (
     run_detector,
     run_file_checks,
 )
-from auditor.planting import VERSION as PLANTING_VERSION
-from auditor.planting import plant_and_look
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.provenance.changes import measure_changes
 from auditor.readers import Catalog, Columns, Listing, subsample, walk
@@ -49,7 +45,11 @@ from auditor.readers.outside import keep_outside
 from auditor.records import Reference, Rule
 from auditor.reference import make_reference, make_victim, reference_folder
 from auditor.report import Report
-from auditor.ruleset import load_rules, select_rules
+from auditor.trials.asking import VERSION as ASKING_VERSION
+from auditor.trials.asking import ask_networks
+from auditor.trials.explaining import explain
+from auditor.trials.planting import VERSION as PLANTING_VERSION
+from auditor.trials.planting import plant_and_look
 from auditor.watching import Observer, Silent, Watch
 
 KEEP_DATASETS = 20

@@ -13,8 +13,8 @@ from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.parquet_copy import open_parquet
 from auditor.attacks.rewriting import thumbnails
 from auditor.features.texture import texture_view
+from auditor.judging.ruleset import load_rules
 from auditor.records import Rule
-from auditor.ruleset import load_rules
 
 SIDE = 32
 DATASETS = ("cifar10", "fashion", "imagenette")

@@ -10,8 +10,8 @@ import polars as pl
 from drawing import fires
 from scipy import stats
 
+from auditor.judging.ruleset import load_rules
 from auditor.records import Rule
-from auditor.ruleset import load_rules
 
 STRICTER_DOWN = ("separation", "contrast", "gap", "disputed")
 STRICTER_UP = ("shoulder", "excess")

@@ -29,15 +29,15 @@ from stamping import load
 
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.benching.scoring import auroc
-from auditor.carriers import carriers, flat, trigger_of
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.trigger import correlation
 from auditor.features.network import choose_hardware, load_network
 from auditor.features.suspect import load_views, make_suspect
 from auditor.features.training import Scaling, measure_scaling, predict
 from auditor.interfaces import AttackRequest, Material, Victim
+from auditor.judging.ruleset import load_rules
 from auditor.measure import Measurements
-from auditor.ruleset import load_rules
+from auditor.trials.carriers import carriers, flat, trigger_of
 
 OUT = Path(__file__).with_name("inversion.csv")
 N_IMAGES = 256

@@ -3,7 +3,7 @@
     python benchmarks/planting.py --cifar10 train.parquet --fashion train.parquet \
         --imagenette train/ --cache FOLDER
 
-Draws clean samples as ``gate_null.py`` does, plants the patterns of ``auditor.planting``, and
+Draws clean samples as ``gate_null.py`` does, plants what ``auditor.trials.planting`` plants, and
 writes planting.csv: a row per draw and pattern. Labels are not planted: a draw has no network of
 its own here.
 """
@@ -21,8 +21,8 @@ import polars as pl
 from drawing import DATASETS, backdoor_rules
 from gate_null import Case, Pool, draw, pool
 
-from auditor.planting import found_of, plan
 from auditor.tables import SAMPLES
+from auditor.trials.planting import found_of, plan
 
 OUT = Path(__file__).with_name("planting.csv")
 SIZES = {"cifar10": (3000, 10000, 30000), "fashion": (3000, 10000, 30000), "imagenette": (2000,)}

@@ -27,12 +27,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from auditor.asking import ask_networks
 from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.parquet_copy import open_parquet, parquet_files
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.attacks.rewriting import thumbnails
-from auditor.carriers import carriers
 from auditor.detectors import stamping
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.detectors.trigger import channels_of, correlation, estimate
@@ -40,6 +38,8 @@ from auditor.features.reference import train_reference
 from auditor.ingest import Ledger
 from auditor.interfaces import AttackRequest, Material, Victim
 from auditor.measure import Bench, Measurements
+from auditor.trials.asking import ask_networks
+from auditor.trials.carriers import carriers
 
 OUT = Path(__file__).with_name("stamping.csv")
 LEAST = 40

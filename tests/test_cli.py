@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import auditor
 from auditor.cli import app
-from auditor.ruleset import load_rules
+from auditor.judging.ruleset import load_rules
 
 HEAVY = ("torch", "polars", "pyarrow", "numpy", "PIL", "sklearn", "scipy", "umap", "plotly")
 

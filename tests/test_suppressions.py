@@ -15,8 +15,8 @@ from tiny import write_folder
 
 from auditor.baseline.suppressions import Suppression, read_suppressions, write_suppressions
 from auditor.errors import UsageError
+from auditor.judging.ruleset import load_rules
 from auditor.report import Report
-from auditor.ruleset import load_rules
 
 Scan = Callable[..., Report]
 RULES = load_rules()

@@ -23,10 +23,10 @@ from auditor.attesting.statement import (
 from auditor.baseline.saved import read_saved
 from auditor.errors import UsageError
 from auditor.interfaces import Progress
+from auditor.judging.ruleset import load_rules, select_rules
 from auditor.manifests import Manifest, create_manifest, read_manifest, verify_manifest
 from auditor.readers import Columns
 from auditor.reports.atomic import write_together
-from auditor.ruleset import load_rules, select_rules
 
 SHOWN = 5
 """Samples that an error names."""

@@ -10,7 +10,7 @@ import polars as pl
 
 from auditor.baseline.accepted import Accepted
 from auditor.baseline.suppressions import Suppression
-from auditor.judging import Judgement, judge
+from auditor.judging.judge import Judgement, judge
 from auditor.measure import Measurements
 from auditor.records import Confidence, Finding, Rule, Severity
 from auditor.tables import FLAGGED

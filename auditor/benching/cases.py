@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from auditor.ruleset import rules_folder
+from auditor.judging.ruleset import rules_folder
 
 CLEAN = "clean"
 """The name of a case without an attack: the same copy, re-encoded alike, with nothing altered."""

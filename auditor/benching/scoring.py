@@ -10,10 +10,10 @@ import polars as pl
 from scipy import stats
 
 from auditor.benching.cases import CLEAN, expected_families
-from auditor.judging import judge
+from auditor.judging.judge import judge
+from auditor.judging.ruleset import load_rules
 from auditor.records import SCOPE_KEYS, Confidence
 from auditor.report import Report
-from auditor.ruleset import load_rules
 from auditor.tables import MEASURES, SAMPLES
 
 FAMILIES = ("any", "BKD", "LBL")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def rules(color: Annotated[Colour, typer.Option()] = Colour.auto) -> None:
     """List every rule: id, severity, confidence, title."""
     from auditor.cli.display import Display
-    from auditor.ruleset import load_rules
+    from auditor.judging.ruleset import load_rules
 
     Display(color.value, False, 0).rules(load_rules())
 
@@ -34,7 +34,7 @@ def explain(
 def _find_rule(name: str) -> Rule:
     from difflib import get_close_matches
 
-    from auditor.ruleset import load_rules
+    from auditor.judging.ruleset import load_rules
 
     known = {rule.id: rule for rule in load_rules()}
     if name.upper() in known:

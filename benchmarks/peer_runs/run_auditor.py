@@ -18,8 +18,8 @@ from timed import load, timed, write
 from auditor.detectors import DETECTORS
 from auditor.detectors.label_noise import judge_labels
 from auditor.interfaces import Evidence, InapplicableError, Material
+from auditor.judging.ruleset import load_rules
 from auditor.records import Rule
-from auditor.ruleset import load_rules
 
 RULES = {"spectral": "BKD003", "activation_clustering": "BKD004", "label_consistency": "LBL001"}
 """The rule that flags samples by each detector's evidence."""

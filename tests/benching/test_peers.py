@@ -76,7 +76,7 @@ def test_made_activations_hold_a_second_population(peers: ModuleType, run_audito
 
 
 def test_only_what_a_rule_names_is_flagged(run_auditor: ModuleType):
-    from auditor.ruleset import load_rules
+    from auditor.judging.ruleset import load_rules
 
     rule = next(one for one in load_rules() if one.id == "BKD003")
     evidence = {

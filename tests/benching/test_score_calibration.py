@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from auditor.benching.scoring import SCORE_STEPS
-from auditor.ruleset import load_rules
+from auditor.judging.ruleset import load_rules
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from auditor.interfaces import Evidence
-from auditor.ruleset import load_rules
+from auditor.judging.ruleset import load_rules
 
 RULES = {rule.id: rule for rule in load_rules() if rule.scope in ("class", "dataset")}
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 from tiny import pictures, structs, write_folder, write_parquet
 
+from auditor.judging.ruleset import load_rules
 from auditor.provenance.bursts import SCHEMA, measure
 from auditor.report import Report
-from auditor.ruleset import load_rules
 from auditor.tables import MEASURES, SAMPLES, check_evidence
 
 RULE = next(rule for rule in load_rules() if rule.id == "PRV028")

@@ -14,9 +14,9 @@ from tiny import encode, picture, structs, write_folder, write_parquet
 
 from auditor import decoders
 from auditor.decoders import DIFFERS
+from auditor.judging.ruleset import load_rules
 from auditor.readers.decoders import OTHER_SIZE, _library, difference, measure
 from auditor.report import Report
-from auditor.ruleset import load_rules
 
 
 @pytest.fixture

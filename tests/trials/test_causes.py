@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from auditor.asking import _followed, _kept, ask_networks
-from auditor.carriers import carriers, prefix_of
-from auditor.explaining import explain, words
 from auditor.illustrate import draw_triggers
 from auditor.interfaces import InapplicableError
-from auditor.judging import Judgement
+from auditor.judging.judge import Judgement
 from auditor.measure import Measurements
 from auditor.records import Confidence, Finding, Severity
+from auditor.trials.asking import _followed, _kept, ask_networks
+from auditor.trials.carriers import carriers, prefix_of
+from auditor.trials.explaining import explain, words
 
 N = 400
 CARRIERS = 40

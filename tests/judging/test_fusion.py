@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from tiny import pictures, structs, write_parquet
 
-from auditor.fusion import concentration, fuse
-from auditor.judging import Judgement
+from auditor.judging.fusion import concentration, fuse
+from auditor.judging.judge import Judgement
 from auditor.provenance.sources import measure
 from auditor.records import Confidence, Finding, Severity
 from auditor.report import Report

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from auditor.interfaces import Material
-from auditor.planting import (
+from auditor.sample import write_sample
+from auditor.scanning import scan
+from auditor.trials.planting import (
     CLEAN_LABEL,
     COUNT,
     LADDER,
@@ -23,8 +25,6 @@ from auditor.planting import (
     planted_labels,
     poisoned,
 )
-from auditor.sample import write_sample
-from auditor.scanning import scan
 
 
 def material(seed: int = 0, n_classes: int = 10, n: int = 1_500) -> Material:

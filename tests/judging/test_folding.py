@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.folding import COVERED, fold
-from auditor.judging import Judgement
+from auditor.judging.folding import COVERED, fold
+from auditor.judging.judge import Judgement
 from auditor.records import Confidence, Finding, Scope, Severity
 from auditor.tables import FLAGGED
 

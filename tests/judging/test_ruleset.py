@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from auditor.errors import UsageError
-from auditor.judging import judge, render
+from auditor.judging.judge import judge, render
+from auditor.judging.ruleset import load_rules, rules_folder, select_rules
 from auditor.provenance import CHECKS, FILE_CHECKS
 from auditor.records import Confidence, Rule, Severity
-from auditor.ruleset import load_rules, rules_folder, select_rules
 from auditor.tables import FLAGGED, INVENTORY, MEASURES, SAMPLES
 
 RULES = load_rules()

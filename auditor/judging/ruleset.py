@@ -19,7 +19,7 @@ from auditor.records import Confidence, Rule, Scope, Severity
 def rules_folder() -> Traversable:
     """Where the shipped rules lie: inside the wheel, or beside the package in a checkout."""
     shipped = files("auditor") / "rules"
-    return shipped if shipped.is_dir() else Path(__file__).parent.parent / "rules"
+    return shipped if shipped.is_dir() else Path(__file__).parents[2] / "rules"
 
 
 def load_rules(folder: Traversable | None = None) -> tuple[Rule, ...]:

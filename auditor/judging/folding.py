@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from auditor.judging import Judgement
+from auditor.judging.judge import Judgement
 from auditor.records import Finding
 from auditor.tables import members
 

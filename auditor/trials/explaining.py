@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from auditor.carriers import FIXED, prefix_of
-from auditor.judging import Judgement
+from auditor.judging.judge import Judgement
 from auditor.records import Finding
+from auditor.trials.carriers import FIXED, prefix_of
 
 LEARNT = 0.2
 LEARNT_OVER_CONTROL = 0.1

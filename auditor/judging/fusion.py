@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from auditor.interfaces import Evidence
-from auditor.judging import Judgement
+from auditor.judging.judge import Judgement
 from auditor.provenance.enrichment import counts, holm, stratified_p
 from auditor.records import Confidence, Finding
 from auditor.tables import members

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from auditor.carriers import N_HELD_OUT, Carrier, carriers, flat, trigger_of
 from auditor.interfaces import Evidence, InapplicableError
 from auditor.measure import Bench, Measurements, remembered
 from auditor.records import Scope
+from auditor.trials.carriers import N_HELD_OUT, Carrier, carriers, flat, trigger_of
 
 VERSION = "1"
 """Raise it with anything that changes what is asked: kept answers are then asked anew."""

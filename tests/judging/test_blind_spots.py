@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from auditor.blind_spots import MIN_PATCHED, MIN_TRIGGERED, blind_spots
+from auditor.judging.blind_spots import MIN_PATCHED, MIN_TRIGGERED, blind_spots
+from auditor.judging.ruleset import load_rules
 from auditor.records import Coverage, Reference, Scope
-from auditor.ruleset import load_rules
 
 SAMPLES = pl.DataFrame({"format": ["PNG"], "width": [32], "height": [32]})
 SEEN = Coverage(discovered=500, scanned=500, refused=0, by_reason={})

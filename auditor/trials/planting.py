@@ -21,7 +21,7 @@ from auditor.detectors.second_opinion import both_opinions
 from auditor.detectors.shortcut import SHORTCUT, look, tables
 from auditor.detectors.standing import MIN_CLASS_ROWS
 from auditor.interfaces import Evidence, InapplicableError, Material
-from auditor.judging import judge
+from auditor.judging.judge import judge
 from auditor.measure import Bench, Measurements, material_of, remembered
 from auditor.records import Confidence, Rule
 from auditor.tables import members
