@@ -100,20 +100,17 @@ def draw(labels: np.ndarray, size: int | None, seed: int) -> tuple[np.ndarray, n
 
     Args:
         labels: (N,) int64; −1 is a class of its own for the cut and is never held out.
-        size: rows of the cut; None takes all but those held out.
+        size: rows of the cut, which leave as many held out as they can; None takes all but those.
         seed: of the draw.
 
     Raises:
-        UsageError: ``size`` and the held-out rows are more than N.
+        UsageError: ``size`` is not in 1…N.
     """
     n = len(labels)
-    n_held = count_held_out(n)
-    size = n - n_held if size is None else size
-    if not 0 < size <= n - n_held:
-        raise UsageError(
-            f"--size: got {size}, expected at most {n - n_held} of the dataset's {n} samples "
-            f"({n_held} are held out to measure whether an attack works)"
-        )
+    size = n - count_held_out(n) if size is None else size
+    if not 0 < size <= n:
+        raise UsageError(f"--size: got {size}, expected 1 to {n}, the samples of the dataset")
+    n_held = min(count_held_out(n), n - size)
     generator = np.random.default_rng([seed, 101])
     order = generator.permutation(n)
     held_quota = _quotas(labels[labels >= 0], min(n_held, int((labels >= 0).sum())))

@@ -57,7 +57,8 @@ def bench(
         params: attack parameters, for the attacks named.
         target: class the poison points to.
         source_class: poison samples of this class only.
-        size: samples of a cut; at most the dataset's less those held out.
+        size: samples of a cut. One of the whole dataset leaves none to see on whether an attack
+            works.
         profile: of the scans, where the suite's is not wanted.
         victim_epochs: of the network that is asked whether an attack works, trained on the whole
             copy; 0 asks the scan's own networks; None takes the suite's.
@@ -123,16 +124,12 @@ def _source(dataset: str | Path | None, home: Path) -> tuple[Path, str, str]:
 
 
 def _size(source: Path, columns: Columns, size: int | None, suite: str) -> int:
-    """Samples of a cut: as asked, else the suite's, at most what the dataset has."""
+    """Samples of a cut: as asked, else the suite's, less those held out where there are no more."""
     n = len(open_layout(source, columns).labels)
-    largest = n - count_held_out(n)
     if size is None:
-        return min(SIZES[suite], largest)
-    if not 0 < size <= largest:
-        raise UsageError(
-            f"--size: got {size}, expected 1 to {largest}: the dataset has {n} samples, and "
-            f"{n - largest} are held out to see whether an attack works"
-        )
+        return min(SIZES[suite], n - count_held_out(n))
+    if not 0 < size <= n:
+        raise UsageError(f"--size: got {size}, expected 1 to {n}, the samples of the dataset")
     return size
 
 

@@ -31,6 +31,17 @@ def test_draw_is_apart_nested_and_in_proportion(labels: list[int], seed: int) ->
         assert abs((given_labels[smaller] == k).sum() - share * (size // 2)) < 1
 
 
+def test_a_cut_of_everything_holds_nothing_out() -> None:
+    labels = np.arange(200) % 4
+    chosen, held = draw(labels, 200, 0)
+    assert chosen.tolist() == list(range(200))
+    assert len(held) == 0
+    most, few = draw(labels, 199, 0)
+    assert (len(most), len(few)) == (199, 1)
+    with pytest.raises(UsageError, match="1 to 200"):
+        draw(labels, 201, 0)
+
+
 def test_smaller_draws_lie_within_larger_ones_where_classes_divide_evenly() -> None:
     labels = np.arange(400) % 4
     whole, _ = draw(labels, 200, 3)
