@@ -32,7 +32,7 @@ from auditor.attacks.rewriting import thumbnails
 from auditor.detectors.label_consistency import WRONG
 from auditor.detectors.label_noise import judge_labels
 from auditor.detectors.second_opinion import both_opinions
-from auditor.features.reference import train_reference
+from auditor.features.reference import OUTPUTS, train_reference
 from auditor.interfaces import AttackRequest, Material
 
 ROOT = Path(__file__).parent.parent
@@ -132,16 +132,10 @@ def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
 def material(case: Draw, cache: Path) -> tuple[Material, np.ndarray]:
     """What the detector sees of a case, trained if it was not before, and the true labels."""
     folder = cache / case.name
-    if not (folder / "true.npy").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels, labels, true, k = draw(case)
-        train_reference(pixels, labels, k, folder, 0, "cpu", lambda done, total: None)
-        np.save(folder / "labels.npy", labels)
-        np.save(folder / "true.npy", true)
-    names = ("probabilities", "penultimate", "fold", "labels", "true")
-    views = {name: np.load(folder / f"{name}.npy") for name in names}
-    labels, true = views.pop("labels"), views.pop("true")
-    k = views["probabilities"].shape[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels, labels, true, k = draw(case)
+    train_reference(pixels, labels, k, folder, 0, "cpu", lambda done, total: None)
+    views = {name: np.load(folder / f"{name}.npy") for name in OUTPUTS}
     return seen(labels, k, views), true
 
 
@@ -208,7 +202,7 @@ def rows(cache: Path, only: str | None, trained: bool) -> Iterator[Mapping[str, 
             yield line(case, table, judge_labels(table, labels).posterior, labels, true)
     for case in DRAWS:
         if only not in (None, case.role) or (
-            trained and not (cache / case.name / "true.npy").exists()
+            trained and not (cache / case.name / "reference.json").exists()
         ):
             continue
         data, true = material(case, cache)

@@ -99,6 +99,7 @@ def _ask(
     n_classes: int,
 ) -> None:
     """One network's answers on the new samples of its fold."""
+    from auditor.features.augmentation import looks, mirroring_is_harmless
     from auditor.features.calibration import fit_temperature, softmax
     from auditor.features.network import choose_hardware, load_network
     from auditor.features.training import measure_scaling, predict
@@ -112,9 +113,10 @@ def _ask(
     if not len(rows) or not len(learnt):
         return
     scale = measure_scaling(pixels, learnt)
-    logits = [said for _, _, said in predict(network, pixels, held_out, scale, hardware)]
+    ways = looks(mirroring_is_harmless(pixels, labels, learnt))
+    logits = [said for _, _, said in predict(network, pixels, held_out, scale, hardware, ways)]
     temperature = fit_temperature(np.concatenate(logits), labels[held_out]) if logits else 1.0
-    for some, penultimate, said in predict(network, pixels, rows, scale, hardware):
+    for some, penultimate, said in predict(network, pixels, rows, scale, hardware, ways):
         views["penultimate"][some] = penultimate
         views["probabilities"][some] = softmax(said / temperature)
 

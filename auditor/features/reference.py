@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from auditor.features.training import Plan
 
 VERSION = "1"
-"""Raise it with anything that changes the outputs: stored ones are then made anew."""
+"""Raise it with anything that changes the training: stored networks are then trained anew."""
+
+OUTPUTS_VERSION = "2"
+"""Raise it with anything that changes what trained networks are asked: they are asked anew."""
 
 MIN_LABELLED = 20
 """Fewer labelled samples leave under ten a fold: no network can be judged on that."""
@@ -52,7 +55,7 @@ class _Job:
 
     @property
     def digest(self) -> str:
-        """Hex digest of everything that the result depends on."""
+        """Hex digest of everything that the networks depend on."""
         settings = (VERSION, self.n_classes, self.seed, self.hardware.name, self.pixels.shape)
         plans = [self.plan(fold) for fold in range(N_FOLDS)]
         digest = hashlib.sha256(repr((settings, plans)).encode())
@@ -69,6 +72,12 @@ class _Job:
         from auditor.features.training import plan_training
 
         return plan_training(len(self.labels), self.rows(fold).size)
+
+    def mirrors(self, fold: int) -> bool:
+        """Whether it learns from mirrored images too, and is shown them."""
+        from auditor.features.augmentation import mirroring_is_harmless
+
+        return mirroring_is_harmless(self.pixels, self.labels, self.rows(fold))
 
 
 def train_reference(
@@ -108,7 +117,8 @@ def train_reference(
     job = _Job(pixels, labels, n_classes, seed, choose_hardware(device), keys, folds)
     _require_different(job)
     key = job.digest
-    done = _finished(out, key)
+    asked = f"{OUTPUTS_VERSION}-{key}"
+    done = _finished(out, asked)
     if done is not None:
         return done
     totals = [job.plan(fold).passes for fold in range(N_FOLDS)]
@@ -122,7 +132,7 @@ def train_reference(
     networks = [_trained(job, fold, out, key, advance) for fold in range(N_FOLDS)]
     accuracy = _write_views(job, networks, out, advance)
     reference = Reference("self", _weights_digest(networks), job.hardware.name, accuracy)
-    _record(out, key, reference)
+    _record(out, asked, reference)
     return reference
 
 
@@ -158,7 +168,6 @@ def _trained(
     """The network of a fold: loaded if an earlier run finished it, else trained and stored."""
     import torch
 
-    from auditor.features.augmentation import mirroring_is_harmless
     from auditor.features.network import load_network
     from auditor.features.training import train_fold
 
@@ -167,15 +176,13 @@ def _trained(
     if path.exists():
         advance(plan.passes)
         return load_network(path, job.n_classes, job.hardware)
-    rows = job.rows(fold)
-    mirror = mirroring_is_harmless(job.pixels, job.labels, rows)
     network = train_fold(
         job.pixels,
         job.labels,
-        rows,
+        job.rows(fold),
         job.n_classes,
         plan,
-        mirror,
+        job.mirrors(fold),
         job.seed * N_FOLDS + fold,
         job.hardware,
         advance,
@@ -190,6 +197,7 @@ def _write_views(
     job: _Job, networks: list[nn.Sequential], out: Path, advance: Callable[[int], None]
 ) -> float:
     """Predict every sample with the network that has not seen it; return the accuracy."""
+    from auditor.features.augmentation import looks
     from auditor.features.network import N_PENULTIMATE
     from auditor.features.training import measure_scaling, predict
 
@@ -204,7 +212,9 @@ def _write_views(
     for fold, network in enumerate(networks):
         rows = np.flatnonzero(job.folds == fold)
         scale = measure_scaling(job.pixels, job.rows(fold))
-        for part, penultimate, logits in predict(network, job.pixels, rows, scale, job.hardware):
+        ways = looks(job.mirrors(fold))
+        asked = predict(network, job.pixels, rows, scale, job.hardware, ways)
+        for part, penultimate, logits in asked:
             views["penultimate"][part] = penultimate
             views["probabilities"][part] = logits
             correct += int((logits.argmax(axis=1) == job.labels[part]).sum())
@@ -228,8 +238,8 @@ def _temporary(out: Path, name: str) -> Path:
 
 
 def _weights_digest(networks: list[nn.Sequential]) -> str:
-    """sha256 of all weights, fold by fold in the order of the state dictionary."""
-    digest = hashlib.sha256()
+    """sha256 of how they are asked and of all weights, fold by fold in the state's order."""
+    digest = hashlib.sha256(OUTPUTS_VERSION.encode())
     for network in networks:
         for name, value in network.state_dict().items():
             digest.update(name.encode())

@@ -6,7 +6,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from auditor.features.augmentation import augment
+from auditor.features.augmentation import STRAIGHT, Look, augment, show
 from auditor.features.network import Hardware, build_network
 
 TOTAL_PASSES = 400_000
@@ -170,12 +170,20 @@ def predict(
     rows: np.ndarray,
     scale: Scaling,
     hardware: Hardware,
+    ways: Sequence[Look] = STRAIGHT,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (rows, penultimate (B, D) float16, logits (B, K) float32), 1,000 rows at a time."""
+    """Yield (rows, penultimate (B, D) float16, logits (B, K) float32), 1,000 rows at a time.
+
+    Logits are the mean over ``ways`` of showing the images. The penultimate layer is that of the
+    first: a mean would blur what samples share, which is asked of it.
+    """
     for start in range(0, rows.size, PREDICT_BATCH):
         part = rows[start : start + PREDICT_BATCH]
         images = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(hardware.device)
-        penultimate, logits = forward(network, images, scale, hardware)
+        penultimate, logits = forward(network, show(images, ways[0]), scale, hardware)
+        for way in ways[1:]:
+            logits = logits + forward(network, show(images, way), scale, hardware)[1]
+        logits = logits / len(ways)
         yield part, penultimate.half().cpu().numpy(), logits.cpu().numpy()
 
 

@@ -66,6 +66,20 @@ def test_a_finished_run_is_returned_as_it_is(data, finished):
     assert (out / "probabilities.npy").stat().st_mtime_ns == before
 
 
+def test_networks_that_are_asked_otherwise_are_not_trained_anew(data, finished, monkeypatch):
+    out, reference = finished
+    weights = {path.name: path.stat().st_mtime_ns for path in out.glob("*.pt")}
+    before = read(out)
+    monkeypatch.setattr("auditor.features.reference.OUTPUTS_VERSION", "other")
+    again = train_reference(*data, 4, out, 7, "cpu", lambda *_: None)
+    assert again.digest != reference.digest  # evidence made from the earlier answers is not reused
+    assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.pt")} == weights
+    after = read(out)
+    assert all((after[name] == before[name]).all() for name in OUTPUTS)
+    monkeypatch.undo()
+    assert train_reference(*data, 4, out, 7, "cpu", lambda *_: None) == reference
+
+
 def test_row_order_does_not_matter(data, finished, tmp_path):
     pixels, labels = data
     order = np.random.default_rng(1).permutation(N)

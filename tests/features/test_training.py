@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from auditor.features.augmentation import augment, mirroring_is_harmless
+from auditor.features.augmentation import Look, augment, looks, mirroring_is_harmless, show
 from auditor.features.network import build_network, choose_hardware
 from auditor.features.training import (
     TOTAL_PASSES,
@@ -26,6 +26,38 @@ def test_augmentation_only_shifts_and_mirrors():
         assert straight or turned
         mirrored += turned and not straight
     assert 8 <= mirrored <= 32
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_images_are_judged_as_they_are_and_in_ways_that_were_learnt(mirror):
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    ways = looks(mirror)
+    assert ways[0] == Look()
+    assert len(set(ways)) == len(ways)
+    assert any(way.mirrored for way in ways) == mirror
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    for way in ways:
+        down, across = 2 + way.down, 2 + way.across
+        expected = padded[:, down : down + 32, across : across + 32]
+        if way.mirrored:
+            expected = expected[:, :, ::-1]
+        assert (show(torch.from_numpy(images), way).numpy() == expected).all()
+
+
+def test_logits_are_the_mean_over_the_ways_of_showing():
+    images = np.random.default_rng(2).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    hardware, rows = choose_hardware("cpu"), np.arange(5)
+    network = build_network(4, seed=0).eval()
+    scale = measure_scaling(images, rows)
+
+    def said(*ways: Look) -> tuple[np.ndarray, np.ndarray]:
+        ((_, penultimate, logits),) = predict(network, images, rows, scale, hardware, ways)
+        return penultimate, logits
+
+    ways = looks(True)
+    penultimate, logits = said(*ways)
+    assert logits == pytest.approx(np.mean([said(way)[1] for way in ways], axis=0), rel=1e-5)
+    assert (penultimate == said(ways[0])[0]).all()
 
 
 def test_mirroring_is_refused_where_direction_matters():
