@@ -34,9 +34,10 @@ def reuse_reference(
         home: the cache folder of the accepted dataset.
 
     Returns:
-        None where the networks are gone, were trained otherwise or do not know all the classes.
+        None where the networks are gone, were trained or asked otherwise, or do not know all the
+        classes.
     """
-    from auditor.features.reference import OUTPUTS, VERSION
+    from auditor.features.reference import OUTPUTS, OUTPUTS_VERSION, VERSION
 
     if settings.model != "self" or accepted.reference is None or accepted.seed != settings.seed:
         return None
@@ -54,7 +55,8 @@ def reuse_reference(
     except (OSError, ValueError, KeyError):
         return None
     intact = all(len(view) == accepted.samples.height for view in stored.values())
-    if record["digest"] != accepted.reference or not intact or not all(map(Path.exists, weights)):
+    same = record["digest"] == accepted.reference and record.get("outputs") == OUTPUTS_VERSION
+    if not same or not intact or not all(map(Path.exists, weights)):
         return None
     views = _views(settings, accepted, part, stored, weights)
     order = [accepted.class_names.index(name) for name in names]

@@ -117,8 +117,7 @@ def train_reference(
     job = _Job(pixels, labels, n_classes, seed, choose_hardware(device), keys, folds)
     _require_different(job)
     key = job.digest
-    asked = f"{OUTPUTS_VERSION}-{key}"
-    done = _finished(out, asked)
+    done = _finished(out, key)
     if done is not None:
         return done
     totals = [job.plan(fold).passes for fold in range(N_FOLDS)]
@@ -132,7 +131,7 @@ def train_reference(
     networks = [_trained(job, fold, out, key, advance) for fold in range(N_FOLDS)]
     accuracy = _write_views(job, networks, out, advance)
     reference = Reference("self", _weights_digest(networks), job.hardware.name, accuracy)
-    _record(out, asked, reference)
+    _record(out, key, reference)
     return reference
 
 
@@ -250,6 +249,7 @@ def _weights_digest(networks: list[nn.Sequential]) -> str:
 def _record(out: Path, key: str, reference: Reference) -> None:
     payload = {
         "key": key,
+        "outputs": OUTPUTS_VERSION,
         "name": reference.name,
         "digest": reference.digest,
         "device": reference.device,
@@ -264,6 +264,6 @@ def _finished(out: Path, key: str) -> Reference | None:
     if not path.exists() or not all((out / f"{name}.npy").exists() for name in OUTPUTS):
         return None
     record = json.loads(path.read_text())
-    if record["key"] != key:
+    if record["key"] != key or record.get("outputs") != OUTPUTS_VERSION:
         return None
     return Reference(record["name"], record["digest"], record["device"], record["accuracy"])
