@@ -6,8 +6,8 @@
 Draws samples at 32×32, relabels some (``gate_null``) or poisons them in memory and encodes every
 image again alike (``probe_gate``), and runs the detector. Content probabilities come from a
 reference trained once on the whole clean dataset, which is better than a scan's: poisoned samples
-get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw and class
-that is measured; ``fired`` names the rules that fire on it.
+get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw, class that
+is measured and view; ``fired`` names the rules that fire on it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import probe_gate
 from drawing import DATASETS, backdoor_rules, fires
 from gate_null import Pool, pool, relabel
 
-from auditor.detectors.sharpness import CUT, FIGURES, SHARPNESS
+from auditor.detectors.shared_trait import COUNTS, RANKS
+from auditor.detectors.sharpness import SHARPNESS, VIEWS
 from auditor.features.pixels import perceptual_hash
 from auditor.interfaces import Material
 
@@ -33,16 +34,19 @@ OUT = Path(__file__).with_name("sharpness-gate.csv")
 
 SEEDS = {"tune": (0, 1), "report": (2, 3, 4)}
 SIZES = {"imagenette": (1000, 2000), "fashion": (2000, 5000, 10000), "cifar10": (2000, 5000, 10000)}
-NULLS = ("none", "flip-0.1", "flip-0.2", "into-0.05", "targeted-0.3", "pair-0.1")
+NULLS = (
+    "none", "flip-0.02", "flip-0.1", "flip-0.2", "into-0.01", "into-0.05", "targeted-0.3",
+    "pair-0.1",
+)  # fmt: skip
 ATTACKS = (
     ("wanet", 0.05), ("wanet", 0.02), ("wanet", 0.01), ("bpp", 0.05), ("ssba", 0.02),
-    ("ctrl", 0.05),
+    ("ssba", 0.01), ("ctrl", 0.05), ("adaptive_blend", 0.003), ("adaptive_patch", 0.003),
 )  # fmt: skip
 COLUMNS = (
-    "split", "dataset", "size", "seed", "kind", "rate", "label", "poison", *FIGURES, "found",
-    "false", "fired",
+    "split", "dataset", "size", "seed", "kind", "rate", "label", "poison", *COUNTS, "view", *RANKS,
+    "found", "false", "fired",
 )  # fmt: skip
-LEAST = 40
+LEAST = 30
 """Poisoned samples of a draw: of fewer, too few are implausible for the gate."""
 
 DIGITS = 4
@@ -109,22 +113,21 @@ def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
     material, truth = draw(case, whole)
     evidence = SHARPNESS.run(material)
     rules = backdoor_rules("sharpness", "class")
-    score = evidence["sample"]["sharpness_score"].fill_null(0.0).to_numpy()
     for row in evidence["class"].with_columns(fires(rules)).to_dicts():
         own = material.labels == row["label"]
-        named = own & (score > CUT)
-        figures = {
-            name: round(value, DIGITS) if isinstance(value, float) else value
-            for name in FIGURES
-            for value in [row[f"sharpness_{name}"]]
-        }
-        yield {
-            "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
-            "kind": case.kind, "rate": case.rate, "label": row["label"],
-            "poison": int((truth & own).sum()), **figures,
-            "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
-            "fired": " ".join(rule.id for rule in rules if row[rule.id]),
-        }  # fmt: skip
+        for name, view in VIEWS.items():
+            named = own & evidence["sample"][f"{view.prefix}_member"].fill_null(False).to_numpy()
+            seen = {one: row[f"sharpness_{one}"] for one in COUNTS} | {"view": name}
+            seen |= {one: row[f"{view.prefix}_{one}"] for one in RANKS}
+            judged = [rule for rule in rules if rule.members == f"{view.prefix}_member"]
+            yield {
+                "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
+                "kind": case.kind, "rate": case.rate, "label": row["label"],
+                "poison": int((truth & own).sum()),
+                **{k: round(v, DIGITS) if isinstance(v, float) else v for k, v in seen.items()},
+                "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
+                "fired": " ".join(rule.id for rule in judged if row[rule.id]),
+            }  # fmt: skip
 
 
 def main() -> None:
