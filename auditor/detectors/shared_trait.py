@@ -18,6 +18,8 @@ from auditor.detectors.exclusivity import MAX_SCORES
 from auditor.detectors.implausible import (
     MIN_IMPLAUSIBLE,
     START,
+    TOP,
+    Odds,
     at_top,
     content_odds,
     excess,
@@ -34,6 +36,10 @@ COUNTS = ("n", "share", "spread")
 
 RANKS = ("within", "among", "alike", "top", "excess")
 """Figures of how they stand in one view."""
+
+ANYWHERE = ("within", "alike", "top", "excess", "labels")
+"""Figures of how all implausible samples, whatever their label, stand in one view; ``labels``: the
+effective number of labels of those above 95 % of the plausible ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +116,41 @@ def _ranks(score: np.ndarray, fitted: Fitted, label: int) -> tuple[float | None,
     """`RANKS` of one class from the predictions (n,) of the fitted rows."""
     inside, wrong = fitted.own == label, fitted.wrong
     group, rest, others = inside & wrong, score[inside & ~wrong], score[wrong & ~inside]
-    members, n = score[group], int(group.sum())
-    alike = alike_top = 0.0
+    members = score[group]
+    alike, top = _beside_peers(score, fitted, group)
+    top = min(top, at_top(members, rest))
+    among = None
+    if len(others) >= MIN_IMPLAUSIBLE:
+        among, top = precedence(members, others), min(top, at_top(members, others))
+    return precedence(members, rest), among, alike, top, excess(top, int(group.sum()))
+
+
+def _beside_peers(score: np.ndarray, fitted: Fitted, group: np.ndarray) -> tuple[float, float]:
+    """Rank, and share at the top, of a group above samples labelled as its content shows."""
+    alike = top = 0.0
+    n = int(group.sum())
     for content in np.unique(fitted.leading[group]).tolist():
         part = score[group & (fitted.leading == content)]
         # A wrong label from one class has the looks of that class: it must stand above it.
         peers = score[(fitted.own == content) & (fitted.leading == content)]
         alike += len(part) * precedence(part, peers) / n
-        alike_top += len(part) * at_top(part, peers) / n
-    top = min(at_top(members, rest), alike_top)
-    among = None
-    if len(others) >= MIN_IMPLAUSIBLE:
-        among, top = precedence(members, others), min(top, at_top(members, others))
-    return precedence(members, rest), among, alike, top, excess(top, n)
+        top += len(part) * at_top(part, peers) / n
+    return alike, top
+
+
+def anywhere(question: Question) -> dict[str, float]:
+    """`ANYWHERE`: implausible samples of all classes together, of which there must be some."""
+    index = question.probe.index
+    fitted = fitted_of(question.material, index, question.deep)
+    targets = question.deep.astype(np.float32)[:, None]
+    score = predictions(question.probe, index, targets)[:, 0]
+    members, rest = score[fitted.wrong], score[~fitted.wrong]
+    alike, top = _beside_peers(score, fitted, fitted.wrong)
+    top = min(top, at_top(members, rest))
+    first = members > np.quantile(rest, TOP)
+    labels = spread(fitted.own[fitted.wrong][first], question.material.n_classes)
+    figures = precedence(members, rest), alike, top, excess(top, len(members)), labels
+    return dict(zip(ANYWHERE, figures, strict=True))
 
 
 def predictions(probe: Probe, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -158,9 +186,35 @@ def chances(
     own = np.flatnonzero(labels == label)
     given = np.asarray(question.material.views["probabilities"][:, label], np.float64)
     odds = content_odds(given[own], given[(labels >= 0) & (labels != label)])
-    targets = np.zeros((len(labels), 1), np.float32)
+    return _judged(question, own, odds, np.isin(own, fitted), members, rounds)
+
+
+def chances_anywhere(question: Question, rounds: int) -> np.ndarray:
+    """(m,) chance that each labelled sample, in row order, is wrong, whatever its label."""
+    labels = question.material.labels
+    own = np.flatnonzero(labels >= 0)
+    given = np.asarray(question.material.views["probabilities"][own], np.float64)
+    right = np.zeros(given.shape, bool)
+    right[np.arange(len(own)), labels[own]] = True
+    odds = content_odds(given[right], given[~right])
+    distinct = np.isin(own, question.probe.index)
+    return _judged(question, own, odds, distinct, own[distinct & question.deep[own]], rounds)
+
+
+def _judged(
+    question: Question,
+    own: np.ndarray,
+    odds: Odds,
+    distinct: np.ndarray,
+    members: np.ndarray,
+    rounds: int,
+) -> np.ndarray:
+    """Rounds of predicting who is wrong among the rows ``own``, and judging; (len(own),) chances.
+
+    ``distinct``: which of them are fitted; ``members``: rows that start as wrong.
+    """
+    targets = np.zeros((len(question.deep), 1), np.float32)
     targets[members] = START
-    distinct = np.isin(own, fitted)
     chance = np.zeros(len(own))
     for _ in range(rounds):
         predicted = predictions(question.probe, own, targets)[:, 0].astype(np.float64)

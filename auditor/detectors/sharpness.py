@@ -20,10 +20,13 @@ from auditor.detectors.detail import N_COLUMNS, SIDE, local_detail
 from auditor.detectors.implausible import DEPTH, MIN_IMPLAUSIBLE, ROUNDS, implausible
 from auditor.detectors.probe import fill_leverage, fit_matrix
 from auditor.detectors.shared_trait import (
+    ANYWHERE,
     COUNTS,
     RANKS,
     Question,
+    anywhere,
     chances,
+    chances_anywhere,
     counts,
     fitted_of,
     ranks,
@@ -106,28 +109,32 @@ def measure(material: Material) -> Evidence:
         if MIN_IMPLAUSIBLE <= deep[rows].sum() < len(rows)
     }
     table = _counted(material, index, deep, list(asked))
+    n = int(deep[index].sum())
+    everywhere: dict[str, object] = {"sharpness_any_n": n}
     samples: dict[str, object] = {"row": material.rows}
     seen = 0
     for done, view in enumerate(VIEWS.values()):
-        question = _question(material, view, index, deep)
+        question = question_of(material, view, index, deep)
+        seen += question is not None
         found = ranks(question, asked) if question is not None else {}
         table = table.hstack(_ranked(view, found, list(asked)))
-        score = np.full(len(deep), np.nan)
-        if question is not None:
-            seen += 1
-            for label, members in asked.items():
-                own = chances(question, label, by_class[label], members, view.rounds)
-                score[material.labels == label] = own
-        member = np.where(np.isnan(score), np.nan, score > view.cut)
-        samples[f"{view.prefix}_score"] = nullable(score, pl.Float64)
-        samples[f"{view.prefix}_member"] = nullable(member, pl.Boolean)
+        together = question if MIN_IMPLAUSIBLE <= n < len(index) else None
+        figures = anywhere(together) if together is not None else dict.fromkeys(ANYWHERE)
+        everywhere |= {f"{view.prefix}_any_{name}": figures[name] for name in ANYWHERE}
+        samples |= _named(view, question, asked, by_class, len(deep))
+        samples |= _named_anywhere(view, together, len(deep))
         material.progress(done + 1, len(VIEWS))
     if not seen:
         raise InapplicableError("all images are the same")
-    return {"sample": pl.DataFrame(samples), "class": table}
+    schema = {name: pl.Int64 if name == "sharpness_any_n" else pl.Float64 for name in everywhere}
+    return {
+        "sample": pl.DataFrame(samples),
+        "class": table,
+        "dataset": pl.DataFrame([everywhere], schema=schema),
+    }
 
 
-def _question(
+def question_of(
     material: Material, view: View, index: np.ndarray, deep: np.ndarray
 ) -> Question | None:
     """One view fitted on the rows ``index``; None where it shows no difference between images."""
@@ -137,6 +144,38 @@ def _question(
         return None
     fill_leverage(probe, index)
     return Question(probe, deep, material)
+
+
+def _named(
+    view: View,
+    question: Question | None,
+    asked: Mapping[int, np.ndarray],
+    by_class: Mapping[int, np.ndarray],
+    n: int,
+) -> dict[str, pl.Series]:
+    """Chance of being wrong, and membership, of the samples of the classes that are asked."""
+    score = np.full(n, np.nan)
+    if question is not None:
+        for label, members in asked.items():
+            own = chances(question, label, by_class[label], members, view.rounds)
+            score[question.material.labels == label] = own
+    return _columns(view.prefix, score, view.cut)
+
+
+def _named_anywhere(view: View, question: Question | None, n: int) -> dict[str, pl.Series]:
+    """The same of all labelled samples, whatever their label."""
+    score = np.full(n, np.nan)
+    if question is not None:
+        score[question.material.labels >= 0] = chances_anywhere(question, view.rounds)
+    return _columns(f"{view.prefix}_any", score, view.cut)
+
+
+def _columns(prefix: str, score: np.ndarray, cut: float) -> dict[str, pl.Series]:
+    member = np.where(np.isnan(score), np.nan, score > cut)
+    return {
+        f"{prefix}_score": nullable(score, pl.Float64),
+        f"{prefix}_member": nullable(member, pl.Boolean),
+    }
 
 
 def _counted(

@@ -125,10 +125,28 @@ def test_a_warp_that_goes_with_wrong_labels_is_named(target: int) -> None:
 def test_parts_of_a_picture_that_go_with_wrong_labels_are_named(target: int) -> None:
     made, wrong = tinted(target)
     evidence = SHARPNESS.run(made)
-    assert fired(evidence) == {"BKD016": [target]}
+    assert hits(evidence, "BKD016") == [target]
+    assert hits(evidence, "BKD015") == []
     found = members(evidence, "sharpness_tint") & (made.labels == target)
     assert found[wrong].mean() >= 0.65
     assert (found & ~wrong).sum() <= 10
+
+
+def test_parts_of_a_picture_on_wrong_labels_of_every_class_are_named() -> None:
+    images, truth = scenes(N, 4)
+    rng = np.random.default_rng(6)
+    rows = rng.choice(N, 80, replace=False)
+    images[rows] = blend(images[rows], 5)
+    labels = truth.copy()
+    labels[rows] = (labels[rows] + 1) % CLASSES
+    labels[::50] = -1
+    evidence = SHARPNESS.run(material(images, labels, truth))
+    assert fired(evidence) == {"BKD017": [None]}
+    wrong = np.isin(np.arange(N), rows) & (labels >= 0)
+    found = members(evidence, "sharpness_tint_any")
+    assert found[wrong].mean() >= 0.65
+    assert (found & ~wrong).sum() <= 15
+    assert (evidence["sample"]["sharpness_tint_any_score"].is_null() == (labels < 0)).all()
 
 
 def test_a_picture_over_rightly_labelled_images_is_no_finding() -> None:
