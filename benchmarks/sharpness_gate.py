@@ -1,13 +1,14 @@
 """What the sharpness detector measures on clean, mislabelled and poisoned data: its gate.
 
     python benchmarks/sharpness_gate.py --cifar10 train.parquet --fashion train.parquet \
-        --imagenette train/ --cache FOLDER [--split tune|report]
+        --imagenette train/ --cache FOLDER [--split tune|report|later] [--anywhere]
 
 Draws samples at 32×32, relabels some (``gate_null``) or poisons them in memory and encodes every
 image again alike (``probe_gate``), and runs the detector. Content probabilities come from a
 reference trained once on the whole clean dataset, which is better than a scan's: poisoned samples
-get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw and class
-that is measured; ``fired`` names the rules that fire on it.
+get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw, class that
+is measured and view; ``fired`` names the rules that fire on it. With ``--anywhere`` it writes
+sharpness-any-gate.csv instead, a row per draw: the implausible samples of all classes, by tint.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import csv
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,27 +26,43 @@ import probe_gate
 from drawing import DATASETS, backdoor_rules, fires
 from gate_null import Pool, pool, relabel
 
-from auditor.detectors.sharpness import CUT, FIGURES, SHARPNESS
+from auditor.detectors.shared_trait import ANYWHERE, COUNTS, RANKS
+from auditor.detectors.sharpness import SHARPNESS, VIEWS
 from auditor.features.pixels import perceptual_hash
 from auditor.interfaces import Material
 
 OUT = Path(__file__).with_name("sharpness-gate.csv")
 
-SEEDS = {"tune": (0, 1), "report": (2, 3, 4)}
+SEEDS = {"tune": (0, 1), "report": (2, 3, 4), "later": (5, 6)}
+"""``later``, without poison, was drawn after the bounds of tint were tightened on ``report``."""
+
 SIZES = {"imagenette": (1000, 2000), "fashion": (2000, 5000, 10000), "cifar10": (2000, 5000, 10000)}
-NULLS = ("none", "flip-0.1", "flip-0.2", "into-0.05", "targeted-0.3", "pair-0.1")
+NULLS = (
+    "none", "flip-0.02", "flip-0.1", "flip-0.2", "into-0.01", "into-0.05", "targeted-0.3",
+    "pair-0.1",
+)  # fmt: skip
 ATTACKS = (
     ("wanet", 0.05), ("wanet", 0.02), ("wanet", 0.01), ("bpp", 0.05), ("ssba", 0.02),
-    ("ctrl", 0.05),
+    ("ssba", 0.01), ("ctrl", 0.05), ("adaptive_blend", 0.003), ("adaptive_patch", 0.003),
 )  # fmt: skip
 COLUMNS = (
-    "split", "dataset", "size", "seed", "kind", "rate", "label", "poison", *FIGURES, "found",
-    "false", "fired",
+    "split", "dataset", "size", "seed", "kind", "rate", "label", "poison", *COUNTS, "view", *RANKS,
+    "found", "false", "fired",
 )  # fmt: skip
-LEAST = 40
+LEAST = 30
 """Poisoned samples of a draw: of fewer, too few are implausible for the gate."""
 
 DIGITS = 4
+
+ANYWHERE_OUT = Path(__file__).with_name("sharpness-any-gate.csv")
+EVERYWHERE = ("all_to_all", 0.01)
+"""Poison of the draws with ``--anywhere``: every class moved to the next, with SSBA's residual."""
+
+PARAMS: Mapping[str, Mapping[str, object]] = {"all_to_all": {"with": "ssba"}}
+ANYWHERE_COLUMNS = (
+    "split", "dataset", "size", "seed", "kind", "rate", "poison", "n", *ANYWHERE, "found", "false",
+    "fired",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +82,14 @@ class Case:
         return (3 * self.seed + len(self.dataset)) % 10
 
 
-def cases(split: str, dataset: str) -> Iterator[Case]:
+def cases(split: str, dataset: str, attacks: Sequence[tuple[str, float]]) -> Iterator[Case]:
     """The draws of a split from one dataset."""
     for seed in SEEDS[split]:
         for size in SIZES[dataset]:
             for kind in NULLS:
                 yield Case(split, dataset, size, seed, kind, 0.0)
-        for kind, rate in ATTACKS:
-            if rate * SIZES[dataset][-1] >= LEAST:
+        for kind, rate in attacks:
+            if split != "later" and rate * SIZES[dataset][-1] >= LEAST:
                 yield Case(split, dataset, SIZES[dataset][-1], seed, kind, rate)
 
 
@@ -85,8 +102,9 @@ def draw(case: Case, whole: Pool) -> tuple[Material, np.ndarray]:
     kind, _, share = case.kind.partition("-")
     if case.rate:
         poisoning = probe_gate.Case(
-            case.split, case.dataset, case.size, kind, {}, case.rate, case.target, case.seed
-        )
+            case.split, case.dataset, case.size, kind, PARAMS.get(kind, {}), case.rate, case.target,
+            case.seed,
+        )  # fmt: skip
         pixels, labels, truth = probe_gate.poison(poisoning, pixels, labels)
     elif kind == "into":
         others = np.flatnonzero(labels != case.target)
@@ -109,22 +127,40 @@ def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
     material, truth = draw(case, whole)
     evidence = SHARPNESS.run(material)
     rules = backdoor_rules("sharpness", "class")
-    score = evidence["sample"]["sharpness_score"].fill_null(0.0).to_numpy()
     for row in evidence["class"].with_columns(fires(rules)).to_dicts():
         own = material.labels == row["label"]
-        named = own & (score > CUT)
-        figures = {
-            name: round(value, DIGITS) if isinstance(value, float) else value
-            for name in FIGURES
-            for value in [row[f"sharpness_{name}"]]
-        }
-        yield {
-            "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
-            "kind": case.kind, "rate": case.rate, "label": row["label"],
-            "poison": int((truth & own).sum()), **figures,
-            "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
-            "fired": " ".join(rule.id for rule in rules if row[rule.id]),
-        }  # fmt: skip
+        for name, view in VIEWS.items():
+            named = own & evidence["sample"][f"{view.prefix}_member"].fill_null(False).to_numpy()
+            seen = {one: row[f"sharpness_{one}"] for one in COUNTS} | {"view": name}
+            seen |= {one: row[f"{view.prefix}_{one}"] for one in RANKS}
+            judged = [rule for rule in rules if rule.members == f"{view.prefix}_member"]
+            yield {
+                "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
+                "kind": case.kind, "rate": case.rate, "label": row["label"],
+                "poison": int((truth & own).sum()),
+                **{k: round(v, DIGITS) if isinstance(v, float) else v for k, v in seen.items()},
+                "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
+                "fired": " ".join(rule.id for rule in judged if row[rule.id]),
+            }  # fmt: skip
+
+
+def measure_anywhere(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
+    """The row of a draw, all classes together, by tint; none where it was not measured."""
+    material, truth = draw(case, whole)
+    evidence = SHARPNESS.run(material)
+    rules = backdoor_rules("sharpness", "dataset")
+    row = evidence["dataset"].with_columns(fires(rules)).row(0, named=True)
+    if row["sharpness_tint_any_excess"] is None:
+        return
+    named = evidence["sample"]["sharpness_tint_any_member"].fill_null(False).to_numpy()
+    yield {
+        "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
+        "kind": case.kind, "rate": case.rate, "poison": int(truth.sum()),
+        "n": row["sharpness_any_n"],
+        **{one: round(row[f"sharpness_tint_any_{one}"], DIGITS) for one in ANYWHERE},
+        "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
+        "fired": " ".join(rule.id for rule in rules if row[rule.id]),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -134,16 +170,22 @@ def main() -> None:
         parser.add_argument(f"--{dataset}", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--split", action="append", choices=tuple(SEEDS))
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--anywhere", action="store_true")
+    parser.add_argument("--out", type=Path)
     asked = vars(parser.parse_args())
+    one = asked["anywhere"]
+    out = asked["out"] or (ANYWHERE_OUT if one else OUT)
+    attacks = (*ATTACKS, EVERYWHERE) if one else ATTACKS
     rows: list[Mapping[str, object]] = []
-    for dataset in [one for one in SIZES if asked[one] is not None]:
+    for dataset in [name for name in SIZES if asked[name] is not None]:
         whole = pool(asked[dataset], asked["cache"] / dataset)
-        for case in [one for split in asked["split"] or SEEDS for one in cases(split, dataset)]:
-            rows += measure(case, whole)
+        splits = asked["split"] or SEEDS
+        for case in [case for split in splits for case in cases(split, dataset, attacks)]:
+            rows += (measure_anywhere if one else measure)(case, whole)
             sys.stderr.write(f"{case}\n")
-            with asked["out"].open("w", newline="") as file:
-                table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            with out.open("w", newline="") as file:
+                columns = ANYWHERE_COLUMNS if one else COLUMNS
+                table = csv.DictWriter(file, columns, lineterminator="\n")
                 table.writeheader()
                 table.writerows(rows)
 

@@ -14,6 +14,15 @@ import numpy as np
 
 from auditor.detectors.group import TINY
 
+MIN_IMPLAUSIBLE = 25
+"""Implausible samples of a class from which it is measured: fewer predict one another by accident
+(24 of clean CIFAR-10 rank 0.73 above others by their sharpness)."""
+
+TOP = 0.95
+"""Share of the others that a sample at the top lies above. A class's honest hard samples, often as
+many as the wrong ones, pull a mean rank down and leave the top alone. Measured, 30 of 10,000 images
+blended: 35–39 % at the top, 44–52 implausible; at 0.98 31 %, with more at the top by accident."""
+
 DEPTH = 0.7
 """A label is implausible where it gets no more than this share of the samples with other labels.
 Measured, WaNet 5 % of 10,000 CIFAR-10 images: at 0.7 405 samples of the target class, at 0.5 248,
@@ -71,6 +80,22 @@ def precedence(first: np.ndarray, second: np.ndarray) -> float:
     below = np.searchsorted(ordered, first, side="left")
     upto = np.searchsorted(ordered, first, side="right")
     return float((below + upto).mean() / 2 / len(second))
+
+
+def at_top(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of ``first`` above `TOP` of the values of ``second``: 0–1, 0 where either is empty."""
+    if not len(first) or not len(second):
+        return 0.0
+    return float((first > np.quantile(second, TOP)).mean())
+
+
+def excess(share: float, n: int) -> float:
+    """How far a share of ``n`` at the top lies above 1 − `TOP`, in standard errors of that share.
+
+    Independent ranks without difference give a binomial count: mean 0, deviation 1.
+    """
+    chance = 1 - TOP
+    return (share - chance) / float(np.sqrt(chance * TOP / n))
 
 
 @dataclass(frozen=True, slots=True)

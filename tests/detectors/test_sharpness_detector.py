@@ -1,7 +1,8 @@
-"""The sharpness detector names a warp that goes with wrong labels, and stays silent elsewhere."""
+"""A warp or a faint picture that goes with wrong labels is named; nothing is elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +14,16 @@ from judged import fired, hits
 from material import material as bare
 
 from auditor.detectors import sharpness
+from auditor.detectors.implausible import at_top, excess
 from auditor.detectors.probe import fill_leverage, fit_matrix
-from auditor.detectors.sharpness import SHARPNESS, predictions, sharpness_of
+from auditor.detectors.shared_trait import predictions
+from auditor.detectors.sharpness import SHARPNESS, VIEWS, sharpness_of, tint_of
 from auditor.interfaces import Evidence, InapplicableError, Material
 
 CLASSES = 5
 N = 1500
 WARPED = 150
+BLENDED = 50
 
 
 def scenes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +51,19 @@ def warp(images: np.ndarray, key: int) -> np.ndarray:
     return moved
 
 
+def blend(images: np.ndarray, key: int) -> np.ndarray:
+    """Blend half of the 16 pieces of one coarse picture over each image, other halves each time."""
+    rng = np.random.default_rng(key)
+    picture = np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((4, 4, 1)))
+    blended = np.empty_like(images)
+    for i, image in enumerate(images):
+        on = np.zeros(16)
+        on[rng.permutation(16)[:8]] = 0.2
+        weight = np.kron(on.reshape(4, 4), np.ones((8, 8)))[..., None]
+        blended[i] = np.rint(image * (1 - weight) + picture * weight)
+    return blended
+
+
 def content(truth: np.ndarray, seed: int) -> np.ndarray:
     """(N, K) float32 probabilities of a network that is right on most samples."""
     rng = np.random.default_rng(seed)
@@ -56,9 +73,9 @@ def content(truth: np.ndarray, seed: int) -> np.ndarray:
     return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def strangers(truth: np.ndarray, target: int) -> np.ndarray:
+def strangers(truth: np.ndarray, target: int, n: int = WARPED) -> np.ndarray:
     rng = np.random.default_rng(5)
-    return np.sort(rng.choice(np.flatnonzero(truth != target), WARPED, replace=False))
+    return np.sort(rng.choice(np.flatnonzero(truth != target), n, replace=False))
 
 
 def poisoned(target: int, seed: int = 0) -> tuple[Material, np.ndarray]:
@@ -78,8 +95,20 @@ def material(images: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> Mater
     return bare(labels, CLASSES, 1, pixels=images, probabilities=content(truth, 7))
 
 
-def members(evidence: Evidence) -> np.ndarray:
-    return evidence["sample"]["sharpness_member"].fill_null(False).to_numpy()
+def tinted(target: int) -> tuple[Material, np.ndarray]:
+    """Strangers with the target's label and parts of a picture, and covers with their own label."""
+    images, truth = scenes(N, 3)
+    rows = strangers(truth, target, BLENDED)
+    covers = np.setdiff1d(np.arange(N), rows)[::30]
+    both = np.concatenate([rows, covers])
+    images[both] = blend(images[both], 4)
+    labels = truth.copy()
+    labels[rows] = target
+    return material(images, labels, truth), np.isin(np.arange(N), rows)
+
+
+def members(evidence: Evidence, view: str = "sharpness") -> np.ndarray:
+    return evidence["sample"][f"{view}_member"].fill_null(False).to_numpy()
 
 
 @pytest.mark.parametrize("target", [0, 3])
@@ -90,6 +119,44 @@ def test_a_warp_that_goes_with_wrong_labels_is_named(target: int) -> None:
     found = members(evidence) & (made.labels == target)
     assert found[wrong].mean() >= 0.8
     assert (found & ~wrong).sum() <= 3
+
+
+@pytest.mark.parametrize("target", [0, 3])
+def test_parts_of_a_picture_that_go_with_wrong_labels_are_named(target: int) -> None:
+    made, wrong = tinted(target)
+    evidence = SHARPNESS.run(made)
+    assert fired(evidence) == {"BKD016": [target]}
+    found = members(evidence, "sharpness_tint") & (made.labels == target)
+    assert found[wrong].mean() >= 0.65
+    assert (found & ~wrong).sum() <= 10
+
+
+def test_parts_of_a_picture_on_wrong_labels_of_every_class_are_named() -> None:
+    images, truth = scenes(N, 4)
+    rng = np.random.default_rng(6)
+    rows = rng.choice(N, 80, replace=False)
+    images[rows] = blend(images[rows], 5)
+    labels = truth.copy()
+    labels[rows] = (labels[rows] + 1) % CLASSES
+    labels[::50] = -1
+    evidence = SHARPNESS.run(material(images, labels, truth))
+    assert fired(evidence) == {"BKD017": [None]}
+    wrong = np.isin(np.arange(N), rows) & (labels >= 0)
+    found = members(evidence, "sharpness_tint_any")
+    assert found[wrong].mean() >= 0.65
+    assert (found & ~wrong).sum() <= 15
+    assert (evidence["sample"]["sharpness_tint_any_score"].is_null() == (labels < 0)).all()
+
+
+def test_a_picture_over_rightly_labelled_images_is_no_finding() -> None:
+    images, truth = scenes(N, 3)
+    rows = strangers(truth, 2, BLENDED)
+    labels = truth.copy()
+    labels[rows] = 2
+    covers = np.setdiff1d(np.arange(N), rows)[::20]
+    covered = images.copy()
+    covered[covers] = blend(images[covers], 4)
+    assert fired(SHARPNESS.run(material(covered, labels, truth))) == {}
 
 
 def test_without_the_warp_or_with_right_labels_there_is_nothing() -> None:
@@ -140,13 +207,13 @@ def test_predictions_leave_each_row_out(seed: int, block: int) -> None:
     targets[:30] = rng.random((30, 2))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("auditor.detectors.ridge.BLOCK", block)
-        probe = fit_matrix(coded, index, {"sharpness": (None, sharpness.STRENGTH)})
+        probe = fit_matrix(coded, index, {"sharpness": (None, VIEWS["sharpness"].strength)})
         fill_leverage(probe, index)
         found = predictions(probe, np.arange(40), targets)
     features = coded.astype(np.float64)
     centred = features - features[index].mean(axis=0)
     gram = centred[index].T @ centred[index]
-    penalty = sharpness.STRENGTH * np.trace(gram) / 12 * np.eye(12)
+    penalty = VIEWS["sharpness"].strength * np.trace(gram) / 12 * np.eye(12)
     for row in range(40):
         kept = index[index != row]
         # The same penalty, and an intercept that is not penalised.
@@ -183,13 +250,58 @@ def test_unlabelled_rows_are_left_alone() -> None:
 
 def test_images_without_detail_are_refused_with_a_reason() -> None:
     _, truth = scenes(300, 0)
-    with pytest.raises(InapplicableError, match="equally sharp"):
+    with pytest.raises(InapplicableError, match="the same"):
         SHARPNESS.run(material(np.full((300, 32, 32, 3), 90, np.uint8), truth, truth))
 
 
-def test_blocks_change_nothing() -> None:
+@pytest.mark.parametrize("columns", [sharpness_of, tint_of])
+def test_blocks_change_nothing(columns: Callable[[np.ndarray], np.ndarray]) -> None:
     images, _ = scenes(30, 0)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sharpness, "BLOCK", 7)
-        parts = sharpness_of(images)
-    np.testing.assert_array_equal(parts, sharpness_of(images))
+        parts = columns(images)
+    np.testing.assert_array_equal(parts, columns(images))
+
+
+def test_tint_is_the_mean_of_each_patch() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    coded = tint_of(images).reshape(3, 8, 8, 3)
+    for image, row, column, channel in np.ndindex(3, 8, 8, 3):
+        patch = images[image, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4, channel]
+        assert abs(float(patch.mean()) - coded[image, row, column, channel]) <= 0.5
+
+
+def test_images_of_one_colour_each_have_a_tint_and_no_sharpness() -> None:
+    images, truth = scenes(300, 0)
+    flat = np.broadcast_to(images[:, :1, :1], images.shape).copy()
+    evidence = SHARPNESS.run(material(flat, np.roll(truth, 1), truth))
+    assert evidence["class"].height > 0
+    assert evidence["class"]["sharpness_within"].null_count() == evidence["class"].height
+    assert evidence["class"]["sharpness_tint_within"].null_count() == 0
+    assert evidence["sample"]["sharpness_score"].null_count() == 300
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=40),
+    st.lists(st.integers(0, 9), min_size=1, max_size=40),
+)
+def test_the_top_is_what_lies_above_nearly_all_others(first: list[int], second: list[int]) -> None:
+    ordered = sorted(second)
+    place = 0.95 * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    bound = ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    expected = sum(one > bound + 1e-9 for one in first) / len(first)
+    assert at_top(np.array(first), np.array(second)) == pytest.approx(expected)
+
+
+def test_the_top_of_nothing_is_nothing() -> None:
+    none, some = np.empty(0), np.arange(5.0)
+    assert at_top(none, some) == at_top(some, none) == 0
+
+
+def test_the_excess_of_chance_has_mean_nought_and_deviation_one() -> None:
+    shares = np.random.default_rng(0).binomial(60, 0.05, 20000) / 60
+    drawn = np.array([excess(share, 60) for share in shares.tolist()])
+    assert abs(drawn.mean()) < 0.05
+    assert drawn.std() == pytest.approx(1, abs=0.03)
