@@ -51,9 +51,10 @@ def blind_spots(
             "finer than that, or one that only appears at another scale, may not show."
         )
     spots.append(
-        "Warps with few samples or one source class, sample-specific and adaptive triggers, most "
-        "invisible ones on photos, and clean-label poison made with a surrogate network, are not "
-        "reliably found by this version."
+        "Warps and faint pictures with few samples or one source class, patches that samples carry "
+        "in parts, triggers that a generator makes for each sample, most invisible ones on photos, "
+        "and clean-label poison made with a surrogate network, are not reliably found by this "
+        "version."
     )
     return tuple(spots)
 
