@@ -83,10 +83,14 @@ def precedence(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def at_top(first: np.ndarray, second: np.ndarray) -> float:
-    """Share of ``first`` above `TOP` of the values of ``second``: 0–1, 0 where either is empty."""
+    """Share of ``first`` above `TOP` of the values of ``second``: 0–1, 0 where either is empty.
+
+    The bound is one of the values, not a point between two: an interpolated bound that should
+    equal a value misses it by a rounding, and all that lies on it then counts as above.
+    """
     if not len(first) or not len(second):
         return 0.0
-    return float((first > np.quantile(second, TOP)).mean())
+    return float((first > np.quantile(second, TOP, method="inverted_cdf")).mean())
 
 
 def excess(share: float, n: int) -> float:

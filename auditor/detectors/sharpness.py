@@ -208,7 +208,7 @@ def _ranked(
 
 SHARPNESS = Detector(
     id="sharpness",
-    version="3",
+    version="4",
     title="Sharpness and tint: what samples with implausible labels have in common",
     needs=frozenset({"pixels", "probabilities", "labels"}),
     params={
