@@ -106,6 +106,9 @@ class Rule:
     expressions over the sample evidence too, ``reason`` a format string over its columns.
     ``probability`` says what the score is worth: from each score on, the share of such samples that
     were poisoned in benchmarks/score-calibration.csv; without it the score stands for itself.
+    ``settles`` is an SQL expression over the scope's evidence like ``when``: where both hold, group
+    and rest lie so far apart that other rules of the family, where they name mostly samples of this
+    group, name no others (see `judging.judge`).
     """
 
     id: str
@@ -126,6 +129,7 @@ class Rule:
     probability: tuple[tuple[float, float], ...] = ()
     suggested_label: str | None = None
     reason: str | None = None
+    settles: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from auditor.detectors.figures import figures, figures_schema, nearest, sample_f
 from auditor.detectors.group import CUT, Group
 from auditor.detectors.probe import Probe, fit_matrix, is_grey, search
 from auditor.detectors.salient import FEATURES, FLOOR, SIDE, fourier, salient
-from auditor.detectors.standing import MIN_CLASS_ROWS, fitted_rows
+from auditor.detectors.searching import MIN_CLASS_ROWS
+from auditor.detectors.standing import fitted_rows
 from auditor.detectors.template import REACH, Background, background, grow
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 

@@ -77,16 +77,18 @@ def look(material: Material) -> Standing:
 def tables(standing: Standing, material: Material) -> Evidence:
     """What the rules ask of the groups; nothing is stamped."""
     classes = pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX))
+    everywhere = pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX))
+    copies = pl.Series("shortcut_copy", standing.copies)
     return {
-        "sample": sample_table(PREFIX, standing, material),
+        "sample": sample_table(PREFIX, standing, material).with_columns(copies),
         "class": classes,
-        "dataset": pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX)),
+        "dataset": everywhere.with_columns(shortcut_copies=pl.lit(int(copies.sum()))),
     }
 
 
 SHORTCUT = Detector(
     id="shortcut",
-    version="5",
+    version="6",
     title="Shortcut probe: a group of samples that low-level pixels predict too well",
     needs=frozenset({"pixels", "labels"}),
     params={"views": {name: list(view) for name, view in VIEWS.items()}, "cut": CUT},

@@ -17,13 +17,13 @@ import polars as pl
 
 from auditor.detectors.exclusivity import Measured, best_of_each
 from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
-from auditor.detectors.group import ENOUGH, Group
+from auditor.detectors.group import Group
 from auditor.detectors.probe import Probe, score_all, search
+from auditor.detectors.searching import MIN_CLASS_ROWS, Search
 from auditor.interfaces import InapplicableError, Material
 
 MIN_ROWS = 100
-MIN_CLASS_ROWS = 40
-"""Below these a group of 20 is no minority of its class and nothing can stand apart."""
+"""Labelled distinct samples; below it nothing can stand apart."""
 
 MAX_OWN_PROBABILITY = 0.3
 """A label is disputed where another class leads and the label itself gets less than this."""
@@ -32,14 +32,6 @@ SURE_GAP = 0.75
 """Gap from which a group of disputed samples claims undisputed ones too. Measured at 10,000
 CIFAR-10 images: all-to-all 5 % gap 0.90, 28 of 28 claimed are poisoned; the same by texture gap
 0.56, where 3 of 42 are; sample-specific triggers gap 0.21, where 29 of 44 would be."""
-
-FURTHER_CONTRAST = 3.0
-FURTHER_EXCESS = 0.15
-MAX_FURTHER = 7
-"""A class whose group stands out this far is searched again without its members: an attacker with
-several triggers leaves several groups. Of 117 clean or mislabelled draws two reached the contrast
-with 25 members, 3.00 and 3.08 (Fashion-MNIST, 10 % flips); no rule fires there, so none is
-flagged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +45,7 @@ class Standing:
         disputed: (N,) int64, 1 where content disputes the label, 0 not, −1 unlabelled; None where
             nothing is known of the content.
         spread: the best group among the disputed samples; None where they are too few.
+        copies: (N,) bool, members of groups that are one picture many times, which were set aside.
     """
 
     probe: Probe
@@ -60,6 +53,7 @@ class Standing:
     further: Mapping[int, Sequence[Measured]]
     disputed: np.ndarray | None
     spread: Measured | None
+    copies: np.ndarray
 
 
 def fitted_rows(material: Material) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -88,40 +82,16 @@ def stand_apart(probe: Probe, by_class: Mapping[int, np.ndarray], material: Mate
     for done, (label, rows) in enumerate(by_class.items()):
         groups += search(probe, label, rows, material.generator)
         material.progress(done + 1, len(by_class) + 2)
-    best = best_of_each(probe, groups, material.labels)
-    further = {one.group.label: _further(probe, one, by_class, material) for one in best}
+    looked = Search(probe, material, dict(by_class), np.zeros(len(material.labels), dtype=bool))
+    first = best_of_each(probe, groups, material.labels)
+    nobody = np.empty(0, np.int64)
+    best = [one for it in first if (one := looked.without_copies(it, nobody)) is not None]
+    further = {one.group.label: looked.further(one) for one in best}
     material.progress(len(by_class) + 1, len(by_class) + 2)
     disputed = _disputed(material)
     spread = _spread(probe, disputed, material.generator) if disputed is not None else None
     material.progress(len(by_class) + 2, len(by_class) + 2)
-    return Standing(probe, best, further, disputed, spread)
-
-
-def _further(
-    probe: Probe, first: Measured, by_class: Mapping[int, np.ndarray], material: Material
-) -> list[Measured]:
-    """What else stands out in a class once the members of what was found are left out."""
-    label, found = first.group.label, [first]
-    rows = by_class[label]
-    while _stands_out(found[-1]) and len(found) <= MAX_FURTHER:
-        group = found[-1].group
-        rows = np.setdiff1d(rows, group.rows[group.members], assume_unique=True)
-        if len(rows) < MIN_CLASS_ROWS:
-            break
-        groups = search(probe, label, rows, material.generator)
-        best = best_of_each(probe, groups, material.labels)
-        if not best:
-            break
-        found += best
-    return [one for one in found[1:] if _stands_out(one)]
-
-
-def _stands_out(one: Measured) -> bool:
-    return (
-        one.group.size >= ENOUGH
-        and one.group.contrast >= FURTHER_CONTRAST
-        and one.excess <= FURTHER_EXCESS
-    )
+    return Standing(probe, best, further, disputed, spread, looked.copies)
 
 
 def _disputed(material: Material) -> np.ndarray | None:

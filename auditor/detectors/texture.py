@@ -99,9 +99,9 @@ def _halfway(standing: Standing) -> Standing:
 
 TEXTURE = Detector(
     id="texture",
-    version="3",
+    version="4",
     title="Texture probe: a group of samples whose processing predicts their label",
-    needs=frozenset({"texture", "labels"}),
+    needs=frozenset({"pixels", "texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},
     citation="Leave-one-out ridge in closed form (Cook & Weisberg 1982, §2.2), self-trained, on "
     "DCT and residual statistics (cf. Fridrich & Kodovský 2012)",

@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from auditor.errors import UsageError
+from auditor.judging.matching import compiled, match, named_by
+from auditor.judging.settling import less_settled, settled_rows
 from auditor.records import SCOPE_KEYS, Confidence, Finding, Rule, Scope, Severity
 from auditor.tables import FLAGGED
 
 FLAG_FROM = Severity.MEDIUM
 """Samples named by findings of this severity or above are flagged: they call for a decision."""
-
 
 MARKS: Mapping[str, type[pl.DataType]] = {"row": pl.UInt64, "rule": pl.String, "raw": pl.Float64}
 """One row for each sample and each rule that names it; ``raw`` is 0–1, higher is worse."""
@@ -55,16 +55,10 @@ def judge(
     """
     findings: list[Finding] = []
     flags: list[pl.DataFrame] = []
-    for rule in rules:
-        if rule.confidence.rank < min_confidence.rank:
-            continue
-        table = samples if rule.scope == "sample" else evidence.get(rule.scope, pl.DataFrame())
-        if table.is_empty() or not set(rule.requires) <= {*table.columns, *samples.columns}:
-            continue
-        hits = _where(rule, table, rule.when)
-        if hits.is_empty():
-            continue
-        found, marked = _fire(rule, hits, samples, class_names)
+    hits = match(rules, samples, evidence, min_confidence)
+    settled = settled_rows(hits, samples)
+    for rule, fired in hits:
+        found, marked = _fire(rule, fired, samples, class_names, settled)
         findings.extend(found)
         if rule.severity.rank >= FLAG_FROM.rank:
             flags.extend(marked)
@@ -73,27 +67,12 @@ def judge(
     return Judgement(tuple(findings), _flagged(flags, samples, class_names), marks)
 
 
-def _where(rule: Rule, table: pl.DataFrame, expression: str) -> pl.DataFrame:
-    """The rows of ``table`` for which the rule's SQL expression is true.
-
-    Raises:
-        UsageError: the expression is malformed, or does not fit the table.
-    """
-    try:
-        return table.filter(_compile(rule, expression))
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(f"rule {rule.id}: {expression!r} does not fit: {error}") from None
-
-
-def _compile(rule: Rule, expression: str) -> pl.Expr:
-    try:
-        return pl.sql_expr(expression)
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(f"rule {rule.id}: {expression!r} is no SQL expression: {error}") from None
-
-
 def _fire(
-    rule: Rule, hits: pl.DataFrame, samples: pl.DataFrame, names: Sequence[str]
+    rule: Rule,
+    hits: pl.DataFrame,
+    samples: pl.DataFrame,
+    names: Sequence[str],
+    settled: Mapping[str, pl.Series],
 ) -> tuple[list[Finding], list[pl.DataFrame]]:
     """Findings of one rule, and for each the samples it names with score, label and reason."""
     if rule.scope == "sample":
@@ -103,19 +82,15 @@ def _fire(
     findings, marks = [], []
     key_column = SCOPE_KEYS[rule.scope]
     for row in hits.iter_rows(named=True):
-        named = samples
         key: str | None = None
         if key_column is not None:
             value = row[key_column]
-            named = samples.filter(pl.col(key_column) == value)
             key = names[value] if rule.scope == "class" else str(value)
-        if rule.members is None:
-            # The finding is about the key as a whole: it counts its samples and flags none.
-            findings.append(_finding(rule, key, named.height, row))
-            continue
-        named = _where(rule, named, rule.members)
+        named = less_settled(rule, named_by(rule, row, samples), settled)
         findings.append(_finding(rule, key, named.height, row))
-        marks.append(_marks(rule, named))
+        if rule.members is not None:
+            # Without members the finding is about the key as a whole: it flags no sample.
+            marks.append(_marks(rule, named))
     return findings, marks
 
 
@@ -173,9 +148,9 @@ def render(text: str, values: Mapping[str, Any]) -> str:
 
 def _marks(rule: Rule, named: pl.DataFrame) -> pl.DataFrame:
     """The named samples with what this rule says of each."""
-    raw = _compile(rule, rule.score) if rule.score else pl.lit(1.0)
+    raw = compiled(rule, rule.score) if rule.score else pl.lit(1.0)
     raw = raw.cast(pl.Float64).fill_nan(None).clip(0.0, 1.0)
-    label = _compile(rule, rule.suggested_label) if rule.suggested_label else pl.lit(None)
+    label = compiled(rule, rule.suggested_label) if rule.suggested_label else pl.lit(None)
     text = rule.reason or rule.title
     fields_used = [name for _, name, _, _ in string.Formatter().parse(text) if name]
     reasons = [render(text, row) for row in named.select(fields_used).iter_rows(named=True)]

@@ -17,9 +17,9 @@ import polars as pl
 
 from auditor.detectors.label_consistency import WRONG
 from auditor.detectors.label_noise import judge_labels
+from auditor.detectors.searching import MIN_CLASS_ROWS
 from auditor.detectors.second_opinion import both_opinions
 from auditor.detectors.shortcut import SHORTCUT, look, tables
-from auditor.detectors.standing import MIN_CLASS_ROWS
 from auditor.interfaces import Evidence, InapplicableError, Material
 from auditor.judging.judge import judge
 from auditor.measure import Bench, Measurements, material_of, remembered

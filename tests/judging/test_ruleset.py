@@ -38,11 +38,14 @@ def test_a_shipped_rule_is_complete_and_compiles(rule: Rule) -> None:
     assert rule.requires
     for text in (rule.title, rule.message, rule.why, rule.remedy, rule.since):
         assert text.strip()
-    for expression in (rule.when, rule.members, rule.score, rule.suggested_label):
+    for expression in (rule.when, rule.members, rule.score, rule.suggested_label, rule.settles):
         if expression is not None:
             assert isinstance(pl.sql_expr(expression), pl.Expr)
     wider = rule.scope != "sample"
     assert wider or rule.members is None, "members makes no sense for a rule over samples"
+    assert rule.settles is None or rule.members is not None, "settles asks for members"
+    if rule.settles is not None:
+        assert set(pl.sql_expr(rule.settles).meta.root_names()) <= set(rule.requires)
     for text in (rule.message, rule.reason or ""):
         for _, name, spec, conversion in string.Formatter().parse(text):
             assert conversion is None
@@ -77,7 +80,7 @@ def test_every_required_column_has_a_producer() -> None:
     others = ("change_", "changes_", "concentration_", "credentials_", "decoders_")
     prefixes = (*(f"{detector.id}_" for detector in (*DETECTORS, *THOROUGH)), *others)
     for rule in RULES:
-        for expression in (rule.when, rule.members, rule.score, rule.suggested_label):
+        for expression in (rule.when, rule.members, rule.score, rule.suggested_label, rule.settles):
             if expression is None:
                 continue
             for name in pl.sql_expr(expression).meta.root_names():
