@@ -26,7 +26,7 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "foreign_injection": frozenset({"BKD", "OUT", "LBL"}),
     "near_duplicate_flood": frozenset({"DUP"}),
     "source_concentration": BACKDOOR,
-    "image_scaling": frozenset({"OUT", "FMT"}),
+    "image_scaling": frozenset({"BKD", "OUT", "FMT"}),
     "direct_gradient": frozenset({"BKD", "OUT", "LBL"}),
     "generative": frozenset({"BKD", "OUT", "LBL"}),
     "feature_collision": frozenset({"BKD", "OUT", "LBL"}),
@@ -35,7 +35,8 @@ EXPECTED: Mapping[str, frozenset[str]] = {
 }
 """Families of which one finding makes a verdict right, where the attack's kind does not say it: the
 last five leave no trigger and may have right labels, so any finding on samples is a catch. Foreign
-images were processed elsewhere and carry labels at random, which is what two backdoor rules say."""
+images were processed elsewhere and carry labels at random, and pictures hidden for the scaler carry
+its trace under labels that what they then show disputes: two backdoor rules say just that."""
 
 BY_KIND: Mapping[str, frozenset[str]] = {
     "dirty_label": BACKDOOR,
