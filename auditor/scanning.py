@@ -19,6 +19,8 @@ from auditor.config import Config, load_config
 from auditor.credentials import check_credentials
 from auditor.decoders import compare_decoders, has_second_decoder
 from auditor.detectors import DETECTORS, THOROUGH
+from auditor.detectors.gathering import VERSION as GATHERING_VERSION
+from auditor.detectors.gathering import gather
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
 from auditor.features import VIEWS_VERSION
@@ -108,6 +110,7 @@ def scan(
             part = _check(kit, catalog, beside, ledger, taken)
             reference, bench = _learn(kit, catalog, ledger, part, taken)
             _detect(kit, bench, part.taken)
+            _gather(kit, bench, part.taken)
             _ask(kit, bench, part.taken)
             _plant(kit, bench, part.taken)
             part.merge(taken)
@@ -216,6 +219,17 @@ def _detect(kit: Kit, bench: Bench, taken: Measurements) -> None:
     for detector in detectors:
         with kit.watch.stage(detector.title, detector.id) as progress:
             run_detector(detector, bench, taken, progress)
+
+
+def _gather(kit: Kit, bench: Bench, taken: Measurements) -> None:
+    """Join what the detectors measured of classes that hold impostors."""
+    classes = taken.evidence.get("class", pl.DataFrame())
+    if "impostor_foreign" not in classes.columns:
+        return  # the impostor detector did not run, which its own record says
+    with kit.watch.stage("Gathering who belongs to impostors", "gathered"):
+        scanned = taken.samples.filter(pl.col("status") == "scanned")
+        joined = partial(gather, scanned, classes, bench.views["probabilities"])
+        attempt("gathered", GATHERING_VERSION, {}, taken, joined)
 
 
 def _ask(kit: Kit, bench: Bench, taken: Measurements) -> None:

@@ -77,7 +77,8 @@ def test_every_required_column_has_a_producer() -> None:
 
     known = produced()
     # Measured in the scan: against a baseline, from the pool, from what was flagged.
-    others = ("change_", "changes_", "concentration_", "credentials_", "decoders_")
+    others = ("change_", "changes_", "concentration_", "credentials_", "decoders_",
+              "gathered_")  # fmt: skip
     prefixes = (*(f"{detector.id}_" for detector in (*DETECTORS, *THOROUGH)), *others)
     for rule in RULES:
         for expression in (rule.when, rule.members, rule.score, rule.suggested_label, rule.settles):
