@@ -93,8 +93,8 @@ VIEWS: Mapping[str, View] = {
 }
 """Sharpness, measured on WaNet 5 % of 10,000 CIFAR-10 images, two seeds. λ: 0.05 and 0.2 find 335
 and 334 (337 and 347) of 500. Cut: at 0.8, 67 % and 67 % found with 9 and 22 of 9,500 clean ones; at
-0.5, 80 % and 86 % with 23 and 50. Of 49,000 images, one seed: at 0.8, 75 % with 21 of 46,550, at 0.5
-88 % with 61, at 0.3, 92 % with 106.
+0.5, 80 % and 86 % with 23 and 50. Of 49,000 images, one seed: at 0.8, 75 % with 21 of 46,550, at
+0.5, 88 % with 61, at 0.3, 92 % with 106.
 
 Tint, on adaptive blending of 30 of 10,000. λ: with 1e-2 the two classes stand out by 9.8 and 10.2
 standard errors, with 3e-3 by 11.1 and 10.2; 0.1 ranks poison lower. Rounds and cut, mean of seven
