@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from auditor.detectors.figures import sample_frame
+from auditor.detectors.group import CUT
 from auditor.interfaces import Evidence
 
 VERSION = "1"
@@ -37,6 +38,11 @@ samples are named at 10,000 images."""
 
 KEPT = 0.9
 """Least chance of the impostors themselves, which the fit starts from and may not lose."""
+
+MOST = 0.6
+"""Share of its class above which a gathered group has run away with it; the impostors alone count
+then. Input-aware, 10,000 CIFAR-10 images: seed 0 gathers a third of the class, 449 of 500 poisoned
+with 27 clean ones; seed 2, where 150 of 539 impostors are clean, four fifths, 732 of them clean."""
 
 MIN_GROUP = 10
 MAX_ROUNDS = 100
@@ -65,7 +71,9 @@ def gather(samples: pl.DataFrame, classes: pl.DataFrame, probabilities: np.ndarr
         seed = member[rows]
         if min(seed.sum(), (~seed).sum()) < MIN_GROUP:
             continue
-        chance[rows] = belonging(evidence_of(rows, scores, probabilities), seed)
+        found = belonging(evidence_of(rows, scores, probabilities), seed)
+        apart = (found > CUT).mean() <= MOST
+        chance[rows] = found if apart else samples["impostor_score"].to_numpy()[rows]
     return {"sample": sample_frame(samples["row"].to_numpy(), {"gathered": chance})}
 
 

@@ -70,6 +70,16 @@ def test_a_class_without_a_foreign_group_or_with_few_of_it_is_not_judged() -> No
     assert found["gathered_score"].is_null().all()
 
 
+def test_a_fit_that_runs_away_with_its_class_is_dropped() -> None:
+    samples, probabilities, _ = scene()
+    rng = np.random.default_rng(1)
+    anyone = (samples["label"] == 1).to_numpy() & (rng.random(len(samples)) < 0.8)
+    wide = samples.with_columns(impostor_member=pl.Series(anyone))
+    found = gather(wide, table(c1=0.9), probabilities)["sample"].drop_nulls("gathered_score")
+    own = wide.filter(pl.col("label") == 1)
+    assert found["gathered_score"].to_list() == own["impostor_score"].to_list()
+
+
 @given(st.integers(0, 100), st.sampled_from(["cube", "exp", "scale"]))
 @settings(max_examples=15, deadline=None)
 def test_neither_row_order_nor_the_scale_of_a_score_counts(seed: int, how: str) -> None:
