@@ -51,7 +51,7 @@ def backdoor_rules(probe: str, scope: str) -> list[Rule]:
         for rule in load_rules()
         if rule.id.startswith("BKD")
         and rule.scope == scope
-        and all(column.startswith(f"{probe}_") for column in rule.requires)
+        and all(name.startswith(f"{probe}_") for name in pl.sql_expr(rule.when).meta.root_names())
     ]
 
 
