@@ -166,6 +166,7 @@ def test_a_scan_of_clean_digits_says_what_it_would_have_missed(digits: Path) -> 
     report = scan(digits, cache_dir=None)
     run = next(run for run in report.detectors if run.id == "planting")
     assert run.status == "ok"
+    assert {one.status for one in report.detectors if one.id in ("impostor", "gathered")} == {"ok"}
     known = report.evidence["dataset"].row(0, named=True)
     assert known["planted_blend_found"] is not None
     assert "patterns were planted in a copy" in " ".join(report.blind_spots)
