@@ -26,7 +26,10 @@ def card(
         "place": shorten(place(finding), 80),
         "about": " · ".join(about),
         "message": prose(finding.message),
-        "evidence": [(name, measure(value)) for name, value in finding.evidence.items()],
+        # What was not measured says nothing here; report.json lists it.
+        "evidence": [
+            (name, measure(value)) for name, value in finding.evidence.items() if value is not None
+        ],
         "remedy": prose(finding.remedy),
         "flagged": [_shot(shot) for shot in flagged],
         "flagged_more": more,
