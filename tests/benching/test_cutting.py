@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -120,8 +121,14 @@ def test_cut_of_a_folder_with_metadata_keeps_the_lines_of_its_files(
     assert again.n_samples == 9
 
 
-def test_digest_follows_names_sizes_and_times(parquet: Path) -> None:
+def test_digest_follows_names_sizes_and_content_not_times(parquet: Path, tmp_path: Path) -> None:
     before = dataset_digest(parquet)
-    assert dataset_digest(parquet) == before
-    parquet.write_bytes(parquet.read_bytes() + b" ")
-    assert dataset_digest(parquet) != before
+    content = parquet.read_bytes()
+    elsewhere = tmp_path / "elsewhere" / parquet.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(content)
+    os.utime(elsewhere, (0, 0))
+    assert dataset_digest(elsewhere) == before, "a copy keeps its results"
+    for changed in (content + b" ", content[:8] + b"!" + content[9:], content[:-5] + b"!PAR1"):
+        elsewhere.write_bytes(changed)
+        assert dataset_digest(elsewhere) != before
