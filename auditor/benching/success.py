@@ -63,7 +63,10 @@ def scan_answers(report: Report, cache: Path) -> Answers | None:
     """
     if report.reference is None:
         return None
-    (folder,) = cache.glob("datasets/*/reference-*")
+    # Kept features may be those of several copies: a changed attack writes another one.
+    folder = max(
+        cache.glob("datasets/*/reference-*"), key=lambda found: found.parent.stat().st_mtime_ns
+    )
     pixels, labels = _trained_on(report, cache)
     n_classes = len(report.dataset.class_names)
     seed = int(str(report.options["seed"]))
