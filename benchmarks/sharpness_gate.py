@@ -8,7 +8,7 @@ image again alike (``probe_gate``), and runs the detector. Content probabilities
 reference trained once on the whole clean dataset, which is better than a scan's: poisoned samples
 get those of the image that they were made of. Writes sharpness-gate.csv, a row per draw, class that
 is measured and view; ``fired`` names the rules that fire on it. With ``--anywhere`` it writes
-sharpness-any-gate.csv instead, a row per draw: the implausible samples of all classes, by tint.
+sharpness-any-gate.csv instead, a row per draw and view: the implausible samples of all classes.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ LEAST = 30
 DIGITS = 4
 
 ANYWHERE_OUT = Path(__file__).with_name("sharpness-any-gate.csv")
-EVERYWHERE = ("all_to_all", 0.01)
-"""Poison of the draws with ``--anywhere``: every class moved to the next, with SSBA's residual."""
+EVERYWHERE = (("all_to_all", 0.01), ("untargeted", 0.02))
+"""Further poison of the draws with ``--anywhere``: every class moved to the next, with SSBA's
+residual; a patch with random wrong labels."""
 
 PARAMS: Mapping[str, Mapping[str, object]] = {"all_to_all": {"with": "ssba"}}
 ANYWHERE_COLUMNS = (
-    "split", "dataset", "size", "seed", "kind", "rate", "poison", "n", *ANYWHERE, "found", "false",
-    "fired",
+    "split", "dataset", "size", "seed", "kind", "rate", "poison", "n", "view", *ANYWHERE,
+    "found", "false", "fired",
 )  # fmt: skip
 
 
@@ -145,22 +146,25 @@ def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
 
 
 def measure_anywhere(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
-    """The row of a draw, all classes together, by tint; none where it was not measured."""
+    """The rows of a draw, all classes together: one a view in which it was measured."""
     material, truth = draw(case, whole)
     evidence = SHARPNESS.run(material)
     rules = backdoor_rules("sharpness", "dataset")
     row = evidence["dataset"].with_columns(fires(rules)).row(0, named=True)
-    if row["sharpness_tint_any_excess"] is None:
-        return
-    named = evidence["sample"]["sharpness_tint_any_member"].fill_null(False).to_numpy()
-    yield {
-        "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
-        "kind": case.kind, "rate": case.rate, "poison": int(truth.sum()),
-        "n": row["sharpness_any_n"],
-        **{one: round(row[f"sharpness_tint_any_{one}"], DIGITS) for one in ANYWHERE},
-        "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
-        "fired": " ".join(rule.id for rule in rules if row[rule.id]),
-    }  # fmt: skip
+    for name, view in VIEWS.items():
+        prefix = f"{view.prefix}_any"
+        if row[f"{prefix}_excess"] is None:
+            continue
+        named = evidence["sample"][f"{prefix}_member"].fill_null(False).to_numpy()
+        judged = [rule for rule in rules if rule.members == f"{prefix}_member"]
+        yield {
+            "split": case.split, "dataset": case.dataset, "size": case.size, "seed": case.seed,
+            "kind": case.kind, "rate": case.rate, "poison": int(truth.sum()),
+            "n": row["sharpness_any_n"], "view": name,
+            **{one: round(row[f"{prefix}_{one}"], DIGITS) for one in ANYWHERE},
+            "found": int((named & truth).sum()), "false": int((named & ~truth).sum()),
+            "fired": " ".join(rule.id for rule in judged if row[rule.id]),
+        }  # fmt: skip
 
 
 def main() -> None:
@@ -175,7 +179,7 @@ def main() -> None:
     asked = vars(parser.parse_args())
     one = asked["anywhere"]
     out = asked["out"] or (ANYWHERE_OUT if one else OUT)
-    attacks = (*ATTACKS, EVERYWHERE) if one else ATTACKS
+    attacks = (*ATTACKS, *EVERYWHERE) if one else ATTACKS
     rows: list[Mapping[str, object]] = []
     for dataset in [name for name in SIZES if asked[name] is not None]:
         whole = pool(asked[dataset], asked["cache"] / dataset)

@@ -129,7 +129,9 @@ def measure(material: Material) -> Evidence:
         figures = anywhere(together) if together is not None else dict.fromkeys(ANYWHERE)
         everywhere |= {f"{view.prefix}_any_{name}": figures[name] for name in ANYWHERE}
         samples |= _named(view, question, asked, by_class, len(deep))
-        samples |= _named_anywhere(view, together, len(deep))
+        chance = _chance_anywhere(view, together, len(deep))
+        everywhere[f"{view.prefix}_any_doubt"] = doubt(chance)
+        samples |= _columns(f"{view.prefix}_any", chance, ANYWHERE_CUT)
         material.progress(done + 1, len(VIEWS))
     if not seen:
         raise InapplicableError("all images are the same")
@@ -169,12 +171,27 @@ def _named(
     return _columns(view.prefix, score, view.cut)
 
 
-def _named_anywhere(view: View, question: Question | None, n: int) -> dict[str, pl.Series]:
-    """The same of all labelled samples, whatever their label."""
+def _chance_anywhere(view: View, question: Question | None, n: int) -> np.ndarray:
+    """(n,) the same of all labelled samples, whatever their label; NaN where it is not known."""
     score = np.full(n, np.nan)
     if question is not None:
         score[question.material.labels >= 0] = chances_anywhere(question, view.rounds)
-    return _columns(f"{view.prefix}_any", score, ANYWHERE_CUT)
+    return score
+
+
+def doubt(chance: np.ndarray) -> float | None:
+    """Wrong decisions to expect at a chance of a half, for each sample expected to be wrong.
+
+    Args:
+        chance: (N,) float, 0–1, NaN where it is not known.
+
+    Returns:
+        0–1, near 0 where nearly all are certain; None where nothing is known.
+    """
+    known = chance[np.isfinite(chance)]
+    if not known.sum():
+        return None
+    return float(np.minimum(known, 1 - known).sum() / known.sum())
 
 
 def _columns(prefix: str, score: np.ndarray, cut: float) -> dict[str, pl.Series]:
@@ -209,7 +226,7 @@ def _ranked(
 
 SHARPNESS = Detector(
     id="sharpness",
-    version="4",
+    version="5",
     title="Sharpness and tint: what samples with implausible labels have in common",
     needs=frozenset({"pixels", "probabilities", "labels"}),
     params={

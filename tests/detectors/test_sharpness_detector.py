@@ -17,7 +17,7 @@ from auditor.detectors import sharpness
 from auditor.detectors.implausible import at_top, excess
 from auditor.detectors.probe import fill_leverage, fit_matrix
 from auditor.detectors.shared_trait import predictions
-from auditor.detectors.sharpness import SHARPNESS, VIEWS, sharpness_of, tint_of
+from auditor.detectors.sharpness import SHARPNESS, VIEWS, doubt, sharpness_of, tint_of
 from auditor.interfaces import Evidence, InapplicableError, Material
 
 CLASSES = 5
@@ -167,18 +167,41 @@ def test_without_the_warp_or_with_right_labels_there_is_nothing() -> None:
     moved = images.copy()
     moved[rows] = warp(images[rows], 1)
     pair = np.where((truth == 1) & (np.arange(N) % 3 == 0), 2, truth)
-    for pixels, labels in ((images, relabelled), (moved, truth), (images, truth), (images, pair)):
+    rng = np.random.default_rng(3)
+    flipped = truth.copy()
+    flipped[rows] = (truth[rows] + rng.integers(1, CLASSES, len(rows))) % CLASSES
+    cases = (
+        (images, relabelled), (images, flipped), (moved, truth), (images, truth), (images, pair)
+    )  # fmt: skip
+    for pixels, labels in cases:
         assert fired(SHARPNESS.run(material(pixels, labels, truth))) == {}
 
 
-def test_a_warp_that_wrong_labels_of_every_class_share_names_no_class() -> None:
+@pytest.mark.parametrize(
+    ("chance", "expected"),
+    [([0, 1, 1], 0), ([0.5, 0.5], 1), ([0.9, 0.2, np.nan], 0.3 / 1.1), ([0, 0], None), ([], None)],
+)
+def test_doubt_is_the_share_of_wrong_decisions_to_expect(
+    chance: list[float], expected: float | None
+) -> None:
+    assert doubt(np.array(chance, float)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [80, 400])
+def test_a_warp_that_wrong_labels_of_every_class_share_is_named_and_no_class_is(n: int) -> None:
     images, truth = scenes(N, 2)
     rng = np.random.default_rng(3)
-    rows = rng.choice(N, 400, replace=False)
+    rows = rng.choice(N, n, replace=False)
     images[rows] = warp(images[rows], 1)
     labels = truth.copy()
-    labels[rows] = (labels[rows] + rng.integers(1, CLASSES, 400)) % CLASSES
-    assert fired(SHARPNESS.run(material(images, labels, truth))) == {}
+    labels[rows] = (labels[rows] + rng.integers(1, CLASSES, n)) % CLASSES
+    evidence = SHARPNESS.run(material(images, labels, truth))
+    assert fired(evidence) == {"BKD019": [None]}
+    assert evidence["dataset"]["sharpness_any_doubt"].item() < 0.01
+    wrong = np.isin(np.arange(N), rows)
+    found = members(evidence, "sharpness_any")
+    assert found[wrong].mean() >= 0.95
+    assert (found & ~wrong).sum() <= 3
 
 
 @given(st.integers(0, 1000))
