@@ -41,7 +41,8 @@ class Material:
         views: name → (N, …) array, often memory-mapped: slice it in blocks.
             ``pixels``: (N, 32, 32, 3) uint8, 0–255. ``texture``: (N, D) float32.
             ``penultimate``: (N, D) float16, out-of-fold. ``probabilities``: (N, K) float32,
-            out-of-fold. ``fold``: (N,) int8, the fold in which a sample was held out.
+            out-of-fold. ``fold``: (N,) int8, the fold in which a sample was held out. ``plain``:
+            (N, K) float32, probabilities of a linear classifier, leave-one-out.
         duplicate_of: (N,) int64, index (not row id) of the first exact or near duplicate, or −1.
         generator: seeded from (seed, detector id).
         progress: call it with (done, total).

@@ -177,14 +177,16 @@ def material_of(
         labels=labels,
         n_classes=len(bench.ledger.class_names),
         views=bench.views,
-        duplicate_of=_duplicate_of(scanned, rows),
+        duplicate_of=first_copies(into.samples),
         generator=_generator(bench.seed, use),
         progress=progress,
     )
 
 
-def _duplicate_of(scanned: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """(N,) int64 position of each sample's first copy, or −1."""
+def first_copies(samples: pl.DataFrame) -> np.ndarray:
+    """(N,) int64, among the scanned samples: the position of each one's first copy, or −1."""
+    scanned = samples.filter(pl.col("status") == "scanned")
+    rows = scanned["row"].to_numpy()
     columns = [name for name in DUPLICATE_COLUMNS if name in scanned.columns]
     if not columns:
         return np.full(len(rows), -1, np.int64)

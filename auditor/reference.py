@@ -1,7 +1,9 @@
-"""The reference: a network trained on the dataset itself, or a pretrained backbone asked for."""
+"""Opinions on the content: a reference network, a victim, and a linear classifier."""
 
 from __future__ import annotations
 
+import io
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import numpy as np
 import polars as pl
 
 from auditor.config import Config
+from auditor.detectors.second_opinion import ridge_scores
 from auditor.engines import WorkerPool
 from auditor.errors import AuditorError
+from auditor.features.calibration import fit_temperature, softmax
+from auditor.features.store import write_atomically
 from auditor.ingest import Ledger
-from auditor.interfaces import Progress
+from auditor.interfaces import InapplicableError, Progress
 from auditor.readers import Catalog
 from auditor.records import Reference
 
@@ -81,6 +86,73 @@ def make_victim(
         settings.seed, settings.device, progress,
     )  # fmt: skip
     return digest, load_views(folder)
+
+
+def make_plain(
+    settings: Config, ledger: Ledger, copies: np.ndarray, home: Path
+) -> Mapping[str, np.ndarray]:
+    """A linear classifier's opinion on the content of the scanned rows, which no trigger turns.
+
+    Args:
+        settings: for the seed.
+        ledger: what was read.
+        copies: (N,) int64, the position of each scanned row's first copy, or −1. A copy is judged,
+            never learnt from: it would vote for itself.
+        home: where the opinion is kept.
+
+    Returns:
+        ``plain``: (N, K) float32 probabilities, leave-one-out; see `auditor.features.patches`.
+
+    Raises:
+        InapplicableError: fewer than two classes, or images that are flat.
+    """
+    from auditor.features.patches import VERSION
+
+    path = home / f"plain-{VERSION}-{settings.seed}.npy"
+    if not path.exists():
+        labels = ledger.scanned["label"].fill_null(-1).to_numpy()
+        learnt = np.where(copies < 0, labels, -1)
+        if len(np.unique(learnt[learnt >= 0])) < 2:
+            raise InapplicableError("needs labels of at least two classes")
+        plain = linear_opinion(
+            ledger.views["pixels"], learnt, len(ledger.class_names), settings.seed, home
+        )
+        buffer = io.BytesIO()
+        np.save(buffer, plain, allow_pickle=False)
+        write_atomically(path, buffer.getvalue())
+    return {"plain": np.load(path, mmap_mode="r", allow_pickle=False)}
+
+
+def linear_opinion(
+    pixels: np.ndarray, labels: np.ndarray, n_classes: int, seed: int, home: Path
+) -> np.ndarray:
+    """Class probabilities by ridge regression on patch statistics, leave-one-out.
+
+    Args:
+        pixels: (N, 32, 32, 3) uint8, may be memory-mapped.
+        labels: (N,) int64 in 0…K−1, or −1: such a sample is judged, never learnt from.
+        n_classes: K.
+        seed: of the filters.
+        home: where statistics lie while they are needed, 0.8 kB an image.
+
+    Returns:
+        (N, K) float32.
+
+    Raises:
+        InapplicableError: the images are flat.
+    """
+    from auditor.features.patches import WIDTH, draw_filters, patch_statistics
+
+    filters = draw_filters(pixels, seed)
+    if filters is None:
+        raise InapplicableError("the images are flat")
+    with tempfile.TemporaryFile(dir=home) as file:
+        # On disk, so that memory does not grow with the dataset.
+        features = np.memmap(file, np.float16, "w+", shape=(len(pixels), WIDTH))
+        for part, statistics in patch_statistics(pixels, filters):
+            features[part] = statistics
+        scores = ridge_scores(features, labels, n_classes)
+    return softmax(scores / fit_temperature(scores, labels))
 
 
 def reference_folder(home: Path, settings: Config) -> Path:

@@ -35,6 +35,7 @@ from auditor.measure import (
     Measurements,
     attempt,
     attempt_to_make,
+    first_copies,
     run_checks,
     run_detector,
     run_file_checks,
@@ -45,7 +46,7 @@ from auditor.readers import Catalog, Columns, Listing, subsample, walk
 from auditor.readers.changes import changed, take_stamps
 from auditor.readers.outside import keep_outside
 from auditor.records import Reference, Rule
-from auditor.reference import make_reference, make_victim, reference_folder
+from auditor.reference import make_plain, make_reference, make_victim, reference_folder
 from auditor.report import Report
 from auditor.trials.asking import VERSION as ASKING_VERSION
 from auditor.trials.asking import ask_networks
@@ -173,6 +174,8 @@ def _learn(
     home = kit.store.dataset_folder(ledger.fingerprint, *kit.review.key)
     reference, views, absent = _reference(kit, catalog, ledger, part, taken, home)
     digest = reference.digest if reference else ""
+    if kit.settings.profile != "fast":
+        views = {**views, **part.take(_plain(kit, ledger, taken, home))}
     if kit.settings.profile == "thorough":
         known, learnt, why = _victim(kit, ledger, taken, home)
         views = {**views, **part.take(learnt)}
@@ -200,6 +203,13 @@ def _reference(
         return None, {}, taken.runs[-1].reason or "the reference network was not trained"
     taken.runs.pop()  # a reference that was made has its own place in the report
     return (*made, "")
+
+
+def _plain(kit: Kit, ledger: Ledger, taken: Measurements, home: Path) -> Views:
+    """A linear classifier's view of the scanned rows; none where it can not be made."""
+    with kit.watch.stage("Asking a linear classifier", "plain"):
+        make = partial(make_plain, kit.settings, ledger, first_copies(taken.samples), home)
+        return attempt_to_make("plain", {}, taken, make) or {}
 
 
 def _victim(kit: Kit, ledger: Ledger, taken: Measurements, home: Path) -> tuple[str, Views, str]:

@@ -45,8 +45,9 @@ def measure(material: Material) -> Evidence:
     probe, generator = standing.probe, material.generator
     stamped = stamp_best(probe, standing.best, material.labels, generator)
     anywhere: dict[str, object] = {}
-    if standing.spread is not None and standing.disputed is not None:
-        figures = stamp_best(probe, [standing.spread], standing.disputed, generator)[0]
+    if standing.spread is not None:
+        spread = standing.spread
+        figures = stamp_best(probe, [spread.measured], spread.disputed, generator)[0]
         anywhere = {n.replace("shortcut_", "shortcut_any_"): v for n, v in figures.items()}
     return {
         "sample": evidence["sample"],
@@ -88,7 +89,7 @@ def tables(standing: Standing, material: Material) -> Evidence:
 
 SHORTCUT = Detector(
     id="shortcut",
-    version="6",
+    version="7",
     title="Shortcut probe: a group of samples that low-level pixels predict too well",
     needs=frozenset({"pixels", "labels"}),
     params={"views": {name: list(view) for name, view in VIEWS.items()}, "cut": CUT},

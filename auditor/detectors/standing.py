@@ -3,7 +3,9 @@
 Two questions are asked of a probe. Inside each class: which samples does it predict from one
 another, and does no other class show what they share? Then, where content probabilities exist, the
 same of all samples whose label the content disputes, taken as one class: triggers that lead to many
-labels show there. Plain label noise shows in neither, because nothing cheap predicts it.
+labels show there. Label noise shows in neither, because nothing cheap predicts it. The second
+question is asked twice, of what the network and of what a linear classifier makes of the content: a
+network that has learnt a trigger disputes none of the labels that it brings.
 """
 
 from __future__ import annotations
@@ -34,6 +36,33 @@ CIFAR-10 images: all-to-all 5 % gap 0.90, 28 of 28 claimed are poisoned; the sam
 0.56, where 3 of 42 are; sample-specific triggers gap 0.21, where 29 of 44 would be."""
 
 
+OPINIONS = {"network": "probabilities", "linear": "plain"}
+"""Who may dispute a label, and the view that says so."""
+
+MIN_SPREAD = 25
+"""Members below which a group among disputed samples is chance, however clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A group among the samples whose label one opinion disputes.
+
+    Attributes:
+        measured: the group.
+        disputed: (N,) int64, 1 where this opinion disputes the label, 0 not, −1 unlabelled.
+        opinion: a key of `OPINIONS`.
+    """
+
+    measured: Measured
+    disputed: np.ndarray
+    opinion: str
+
+    @property
+    def merit(self) -> tuple[bool, float]:
+        """What decides between the groups of two opinions."""
+        return self.measured.group.size >= MIN_SPREAD, self.measured.merit
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The groups of one probe.
@@ -42,9 +71,9 @@ class Standing:
         probe: the probe.
         best: the best group of each class, by label.
         further: label → the groups found beside the best one, each as far out as it must be.
-        disputed: (N,) int64, 1 where content disputes the label, 0 not, −1 unlabelled; None where
-            nothing is known of the content.
-        spread: the best group among the disputed samples; None where they are too few.
+        disputed: (N,) int64, 1 where the network disputes the label, 0 not, −1 unlabelled; None
+            where no network was trained.
+        spread: the best group among disputed samples; None where there are too few of them.
         copies: (N,) bool, members of groups that are one picture many times, which were set aside.
     """
 
@@ -52,7 +81,7 @@ class Standing:
     best: Sequence[Measured]
     further: Mapping[int, Sequence[Measured]]
     disputed: np.ndarray | None
-    spread: Measured | None
+    spread: Spread | None
     copies: np.ndarray
 
 
@@ -88,14 +117,21 @@ def stand_apart(probe: Probe, by_class: Mapping[int, np.ndarray], material: Mate
     best = [one for it in first if (one := looked.without_copies(it, nobody)) is not None]
     further = {one.group.label: looked.further(one) for one in best}
     material.progress(len(by_class) + 1, len(by_class) + 2)
-    disputed = _disputed(material)
-    spread = _spread(probe, disputed, material.generator) if disputed is not None else None
+    disputes = {name: _disputed(material, view) for name, view in OPINIONS.items()}
+    spreads = [
+        _spread(probe, name, disputed, material.generator)
+        for name, disputed in disputes.items()
+        if disputed is not None
+    ]
+    found = [one for one in spreads if one is not None]
+    spread = max(found, key=lambda one: one.merit, default=None)
     material.progress(len(by_class) + 2, len(by_class) + 2)
-    return Standing(probe, best, further, disputed, spread, looked.copies)
+    return Standing(probe, best, further, disputes["network"], spread, looked.copies)
 
 
-def _disputed(material: Material) -> np.ndarray | None:
-    probabilities = material.views.get("probabilities")
+def _disputed(material: Material, view: str) -> np.ndarray | None:
+    """(N,) int64, 1 where the opinion ``view`` disputes the label, 0 not, −1 unlabelled."""
+    probabilities = material.views.get(view)
     if probabilities is None:
         return None
     labels = material.labels
@@ -104,12 +140,15 @@ def _disputed(material: Material) -> np.ndarray | None:
     return np.where(labels < 0, -1, disputed.astype(np.int64))
 
 
-def _spread(probe: Probe, disputed: np.ndarray, generator: np.random.Generator) -> Measured | None:
+def _spread(
+    probe: Probe, opinion: str, disputed: np.ndarray, generator: np.random.Generator
+) -> Spread | None:
     """The best group among the disputed samples of all classes; None where they are too few."""
     rows = probe.index[disputed[probe.index] == 1]
     if not MIN_CLASS_ROWS <= len(rows) < len(probe.index):
         return None
-    return next(iter(best_of_each(probe, search(probe, 1, rows, generator), disputed)), None)
+    best = best_of_each(probe, search(probe, 1, rows, generator), disputed)
+    return Spread(best[0], disputed, opinion) if best else None
 
 
 def sample_table(prefix: str, standing: Standing, material: Material) -> pl.DataFrame:
@@ -125,9 +164,9 @@ def sample_table(prefix: str, standing: Standing, material: Material) -> pl.Data
 def _anywhere(standing: Standing, n: int) -> np.ndarray:
     """(n,) places beside the disputed group; undisputed samples count where its edge is sure."""
     anywhere = np.full(n, np.nan)
-    spread, disputed = standing.spread, standing.disputed
-    if spread is None or disputed is None:
+    if standing.spread is None:
         return anywhere
+    spread, disputed = standing.spread.measured, standing.spread.disputed
     anywhere[disputed >= 0] = 0
     if spread.group.gap >= SURE_GAP:
         places = spread.group.position(score_all(standing.probe, [spread.group])[:, 0])
@@ -154,16 +193,18 @@ def class_rows(prefix: str, standing: Standing) -> list[dict[str, object]]:
 
 def any_schema(prefix: str) -> dict[str, type[pl.DataType]]:
     """Columns of `any_row` and their types."""
-    return _group_schema(f"{prefix}_any") | {f"{prefix}_any_disputed": pl.Float64}
+    more = {f"{prefix}_any_disputed": pl.Float64, f"{prefix}_any_opinion": pl.String}
+    return _group_schema(f"{prefix}_any") | more
 
 
 def any_row(prefix: str, standing: Standing) -> dict[str, object]:
     """The figures of the disputed group; all null where there is none."""
-    spread = standing.spread
-    if spread is None:
+    if standing.spread is None:
         return dict.fromkeys(any_schema(prefix))
+    spread, opinion = standing.spread.measured, standing.spread.opinion
     share = spread.group.size / (spread.group.size + spread.hits)
-    return _group_row(f"{prefix}_any", spread, standing.probe) | {f"{prefix}_any_disputed": share}
+    more = {f"{prefix}_any_disputed": share, f"{prefix}_any_opinion": opinion}
+    return _group_row(f"{prefix}_any", spread, standing.probe) | more
 
 
 def _group_schema(prefix: str) -> dict[str, type[pl.DataType]]:

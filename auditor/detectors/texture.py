@@ -93,13 +93,15 @@ def _halfway(standing: Standing) -> Standing:
             label: [replace(one, cut=CUT) for one in found]
             for label, found in standing.further.items()
         },
-        spread=None if spread is None else replace(spread, cut=CUT),
+        spread=None
+        if spread is None
+        else replace(spread, measured=replace(spread.measured, cut=CUT)),
     )
 
 
 TEXTURE = Detector(
     id="texture",
-    version="4",
+    version="5",
     title="Texture probe: a group of samples whose processing predicts their label",
     needs=frozenset({"pixels", "texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},

@@ -56,10 +56,14 @@ def relabelled(labels: np.ndarray, rows: np.ndarray, target: int = 0) -> np.ndar
 
 
 def standing(
-    features: np.ndarray, labels: np.ndarray, probabilities: np.ndarray | None = None
+    features: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray | None = None,
+    plain: np.ndarray | None = None,
 ) -> tuple[Standing, Evidence]:
     """The groups, and their tables under the shortcut probe's names, which its rules read."""
-    views = {} if probabilities is None else {"probabilities": probabilities}
+    given = {"probabilities": probabilities, "plain": plain}
+    views = {name: view for name, view in given.items() if view is not None}
     made = material(labels, CLASSES, 1, **views)
     index, by_class = fitted_rows(made)
     found = stand_apart(fit_matrix(features, index, {"made": (None, 1e-2)}), by_class, made)
@@ -199,7 +203,7 @@ def test_all_to_all_claims_undisputed_carriers_only_where_the_gap_is_sure(
     found, evidence = standing(features, labels, content(truth, 0.5, 2))
     assert found.disputed is not None
     assert found.spread is not None
-    assert (found.spread.group.gap >= SURE_GAP) == sure
+    assert (found.spread.measured.group.gap >= SURE_GAP) == sure
     poisoned = np.isin(np.arange(1200), rows)
     undisputed = poisoned & (found.disputed == 0)
     assert undisputed.sum() >= 5
@@ -214,6 +218,27 @@ def test_all_to_all_claims_undisputed_carriers_only_where_the_gap_is_sure(
         assert (scores[found.disputed == 0] == 0).all()
 
 
+def test_a_trigger_that_the_network_has_learnt_is_disputed_by_the_linear_opinion() -> None:
+    features, truth = natural(1200, 4)
+    rows = some(truth >= 0, 75)
+    labels = truth.copy()
+    labels[rows] = (truth[rows] + 1) % CLASSES
+    features = mark(features, rows)
+    learnt, plain = content(labels, 0.2, 2), content(truth, 0.3, 3)
+    poisoned = np.isin(np.arange(1200), rows)
+    for asked, opinion in ((None, "network"), (plain, "linear")):
+        found, evidence = standing(features, labels, learnt, asked)
+        assert found.spread is not None
+        assert found.spread.opinion == opinion
+        assert evidence["dataset"]["shortcut_any_opinion"].item() == opinion
+        assert fired(evidence) == ({"BKD005": [None]} if opinion == "linear" else {})
+    claimed = anywhere(evidence)
+    assert claimed[poisoned].all()
+    assert (claimed & ~poisoned).sum() <= 3
+    assert found.disputed is not None
+    assert (found.disputed[poisoned] == 1).mean() < 0.5, "classes are judged by the network alone"
+
+
 def test_a_pattern_that_goes_with_right_labels_too_is_no_trigger() -> None:
     features, truth = natural(1200, 4)
     carriers = some(truth >= 0, 200)
@@ -221,7 +246,7 @@ def test_a_pattern_that_goes_with_right_labels_too_is_no_trigger() -> None:
     labels[carriers[:50]] = (truth[carriers[:50]] + 1) % CLASSES
     found, evidence = standing(mark(features, carriers), labels, content(truth, 0.2, 2))
     assert found.spread is not None
-    assert found.spread.group.contrast > 5, "the disputed do hold a clear group"
+    assert found.spread.measured.group.contrast > 5, "the disputed do hold a clear group"
     assert fired(evidence) == {}
 
 
@@ -261,7 +286,7 @@ def test_dispute_shares_are_their_plain_twin() -> None:
         assert row["shortcut_disputed_rest"] == pytest.approx(sum(rest) / len(rest))
     spread = evidence["dataset"].row(0, named=True)
     assert found.spread is not None
-    n, hits = found.spread.group.size, found.spread.hits
+    n, hits = found.spread.measured.group.size, found.spread.measured.hits
     assert spread["shortcut_any_disputed"] == pytest.approx(n / (n + hits))
     assert spread["shortcut_any_share"] == pytest.approx(n / disputed.count(1))
 
