@@ -24,6 +24,7 @@ from auditor.detectors.gathering import gather
 from auditor.engines import WorkerPool
 from auditor.errors import NothingToScanError
 from auditor.features import VIEWS_VERSION
+from auditor.features.patches import VERSION as PLAIN_VERSION
 from auditor.features.store import FeatureStore, open_store, sweep
 from auditor.illustrate import draw
 from auditor.ingest import Ledger, ingest, inventory, open_catalog
@@ -176,6 +177,7 @@ def _learn(
     digest = reference.digest if reference else ""
     if kit.settings.profile != "fast":
         views = {**views, **part.take(_plain(kit, ledger, taken, home))}
+        digest = f"{digest}plain-{PLAIN_VERSION}"
     if kit.settings.profile == "thorough":
         known, learnt, why = _victim(kit, ledger, taken, home)
         views = {**views, **part.take(learnt)}

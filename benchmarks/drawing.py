@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from auditor.attacks.rewriting import thumbnails
 from auditor.features.texture import texture_view
 from auditor.judging.ruleset import load_rules
 from auditor.records import Rule
+from auditor.reference import linear_opinion
 
 SIDE = 32
 DATASETS = ("cifar10", "fashion", "imagenette")
@@ -36,6 +38,12 @@ def textures_of(images: np.ndarray) -> np.ndarray:
     return np.concatenate(
         [texture_view(images[i : i + BLOCK]) for i in range(0, len(images), BLOCK)]
     )
+
+
+def plain_of(images: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """(n, K) float32 probabilities of the linear classifier; labels: (n,) int64, −1 not learnt."""
+    with tempfile.TemporaryDirectory() as folder:
+        return linear_opinion(images, labels, int(labels.max()) + 1, seed, Path(folder))
 
 
 def flip(labels: np.ndarray, rate: float, rng: np.random.Generator) -> None:

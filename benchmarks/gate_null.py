@@ -23,10 +23,19 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from drawing import DATASETS, backdoor_rules, fires, flip, images_of, opened, textures_of
+from drawing import (
+    DATASETS,
+    backdoor_rules,
+    fires,
+    flip,
+    images_of,
+    opened,
+    plain_of,
+    textures_of,
+)
 
 from auditor.detectors.probe import fit
-from auditor.detectors.standing import any_row, class_rows, fitted_rows, stand_apart
+from auditor.detectors.standing import OPINIONS, any_row, class_rows, fitted_rows, stand_apart
 from auditor.detectors.texture import TEXTURE
 from auditor.features.pixels import perceptual_hash
 from auditor.features.reference import train_reference
@@ -125,14 +134,15 @@ def draw(case: Case, whole: Pool) -> Material:
     pixels = np.ascontiguousarray(whole.pixels[rows])
     _, first, same = np.unique(perceptual_hash(pixels), return_index=True, return_inverse=True)
     original = first[same]
+    copies = np.where(original == np.arange(case.size), -1, original)
     views = {
         "pixels": pixels,
         "texture": textures_of(pixels),
         "probabilities": whole.probabilities[rows],
+        "plain": plain_of(pixels, np.where(copies < 0, labels, -1), case.seed),
     }
     return Material(
-        np.arange(case.size, dtype=np.uint64), labels, int(whole.labels.max()) + 1, views,
-        np.where(original == np.arange(case.size), -1, original),
+        np.arange(case.size, dtype=np.uint64), labels, int(whole.labels.max()) + 1, views, copies,
         np.random.default_rng(case.seed), lambda done, total: None,
     )  # fmt: skip
 
@@ -141,7 +151,7 @@ def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
     """The rows of a draw. The shortcut probe is not asked to stamp: no gate needs that."""
     material = draw(case, whole)
     index, by_class = fitted_rows(material)
-    standing = stand_apart(fit(material.views["pixels"], index), by_class, material)
+    standing = stand_apart(fit(material.views["pixels"], index), by_class, material, OPINIONS)
     yield from _rows(case, "shortcut", class_rows("shortcut", standing))
     yield from _rows(case, "shortcut", [any_row("shortcut", standing)])
     evidence = TEXTURE.run(material)

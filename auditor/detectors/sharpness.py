@@ -11,7 +11,7 @@ samples of a class whose label is implausible predict one another, in one view o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,7 @@ from auditor.detectors.shared_trait import (
     fitted_of,
     ranks,
 )
-from auditor.detectors.standing import OPINIONS, fitted_rows
+from auditor.detectors.standing import fitted_rows
 from auditor.detectors.subpopulation import nullable
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
@@ -116,22 +116,31 @@ def measure(material: Material) -> Evidence:
         if MIN_IMPLAUSIBLE <= deep[rows].sum() < len(rows)
     }
     table = _counted(material, index, deep, list(asked))
+    n = int(deep[index].sum())
+    everywhere: dict[str, object] = {"sharpness_any_n": n}
     samples: dict[str, object] = {"row": material.rows}
-    questions: dict[str, Question] = {}
-    for done, (name, view) in enumerate(VIEWS.items()):
+    seen = 0
+    for done, view in enumerate(VIEWS.values()):
         question = question_of(material, view, index, deep)
-        if question is not None:
-            questions[name] = question
+        seen += question is not None
         found = ranks(question, asked) if question is not None else {}
         table = table.hstack(_ranked(view, found, list(asked)))
+        together = question if MIN_IMPLAUSIBLE <= n < len(index) else None
+        figures = anywhere(together) if together is not None else dict.fromkeys(ANYWHERE)
+        everywhere |= {f"{view.prefix}_any_{name}": figures[name] for name in ANYWHERE}
         samples |= _named(view, question, asked, by_class, len(deep))
-        material.progress(done + 1, len(VIEWS) + 1)
-    if not questions:
+        chance = _chance_anywhere(view, together, len(deep))
+        everywhere[f"{view.prefix}_any_doubt"] = doubt(chance)
+        samples |= _columns(f"{view.prefix}_any", chance, ANYWHERE_CUT)
+        material.progress(done + 1, len(VIEWS))
+    if not seen:
         raise InapplicableError("all images are the same")
-    together = _clearest_opinion(questions, index)
-    samples |= _named_anywhere(together)
-    material.progress(len(VIEWS) + 1, len(VIEWS) + 1)
-    return {"sample": pl.DataFrame(samples), "class": table, "dataset": _row_anywhere(together)}
+    schema = {name: pl.Int64 if name == "sharpness_any_n" else pl.Float64 for name in everywhere}
+    return {
+        "sample": pl.DataFrame(samples),
+        "class": table,
+        "dataset": pl.DataFrame([everywhere], schema=schema),
+    }
 
 
 def question_of(
@@ -162,90 +171,12 @@ def _named(
     return _columns(view.prefix, score, view.cut)
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
-    """All implausible samples, whatever their label, by one opinion on the content.
-
-    Attributes:
-        opinion: a key of `OPINIONS`; None where no opinion finds enough of them.
-        n: implausible fitted samples.
-        figures: view → `ANYWHERE`; empty where the view was not asked.
-        chances: view → (N,) chance of being wrong, NaN where it is not known.
-    """
-
-    opinion: str | None
-    n: int
-    figures: Mapping[str, Mapping[str, float]]
-    chances: Mapping[str, np.ndarray]
-
-
-def _clearest_opinion(questions: Mapping[str, Question], index: np.ndarray) -> Together:
-    """The opinion by which implausible samples stand out most, in whichever view.
-
-    A network that has learnt a trigger finds nothing implausible about the labels that it brings; a
-    linear classifier, which knows less, still does. Patches on 5 % of 10,000 Fashion-MNIST images,
-    every class moved to the next: excess 1.0 by the network, 55 by the linear classifier.
-    """
-    best: tuple[float, str, int, dict[str, Question], dict[str, dict[str, float]]] | None = None
-    counted = 0
-    for opinion, view in OPINIONS.items():
-        asked = _by_opinion(questions, view)
-        n = max((int(one.deep[index].sum()) for one in asked.values()), default=0)
-        counted = counted or n
-        if not MIN_IMPLAUSIBLE <= n < len(index):
-            continue
-        figures = {name: anywhere(one) for name, one in asked.items()}
-        clear = max(one["excess"] for one in figures.values())
-        if best is None or clear > best[0]:
-            best = clear, opinion, n, asked, figures
-    unknown = np.full(len(next(iter(questions.values())).deep), np.nan)
-    chances = dict.fromkeys(VIEWS, unknown)
-    if best is None:
-        return Together(None, counted, {}, chances)
-    _, opinion, n, asked, figures = best
-    chances |= {name: _chance_anywhere(VIEWS[name], one) for name, one in asked.items()}
-    return Together(opinion, n, figures, chances)
-
-
-def _by_opinion(questions: Mapping[str, Question], view: str) -> dict[str, Question]:
-    """The same questions, with what another opinion finds implausible; none where it is absent."""
-    asked = {}
-    for name, question in questions.items():
-        material = question.material
-        if view not in material.views:
-            continue
-        probabilities = material.views[view]
-        seen = replace(material, views={**material.views, "probabilities": probabilities})
-        asked[name] = Question(question.probe, implausible(seen.labels, probabilities), seen)
-    return asked
-
-
-def _chance_anywhere(view: View, question: Question) -> np.ndarray:
-    """(N,) chance of each labelled sample of being wrong, whatever its label; else NaN."""
-    score = np.full(len(question.deep), np.nan)
-    score[question.material.labels >= 0] = chances_anywhere(question, view.rounds)
+def _chance_anywhere(view: View, question: Question | None, n: int) -> np.ndarray:
+    """(n,) the same of all labelled samples, whatever their label; NaN where it is not known."""
+    score = np.full(n, np.nan)
+    if question is not None:
+        score[question.material.labels >= 0] = chances_anywhere(question, view.rounds)
     return score
-
-
-def _named_anywhere(together: Together) -> dict[str, pl.Series]:
-    """Columns of the chances and members of all classes together."""
-    columns: dict[str, pl.Series] = {}
-    for name, view in VIEWS.items():
-        columns |= _columns(f"{view.prefix}_any", together.chances[name], ANYWHERE_CUT)
-    return columns
-
-
-def _row_anywhere(together: Together) -> pl.DataFrame:
-    """The row of the dataset: figures of both views, by the clearest opinion."""
-    row: dict[str, object] = {"sharpness_any_n": together.n}
-    schema: dict[str, type[pl.DataType]] = {"sharpness_any_n": pl.Int64}
-    for name, view in VIEWS.items():
-        figures = together.figures.get(name, {})
-        row |= {f"{view.prefix}_any_{one}": figures.get(one) for one in ANYWHERE}
-        row[f"{view.prefix}_any_doubt"] = doubt(together.chances[name])
-    schema |= {name: pl.Float64 for name in row if name not in schema}
-    row["sharpness_any_opinion"], schema["sharpness_any_opinion"] = together.opinion, pl.String
-    return pl.DataFrame([row], schema=schema)
 
 
 def doubt(chance: np.ndarray) -> float | None:
@@ -295,7 +226,7 @@ def _ranked(
 
 SHARPNESS = Detector(
     id="sharpness",
-    version="6",
+    version="5",
     title="Sharpness and tint: what samples with implausible labels have in common",
     needs=frozenset({"pixels", "probabilities", "labels"}),
     params={

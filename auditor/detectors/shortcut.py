@@ -16,6 +16,7 @@ from auditor.detectors.group import CUT
 from auditor.detectors.probe import VIEWS, fit
 from auditor.detectors.stamping import STAMPED_SCHEMA, stamp_best
 from auditor.detectors.standing import (
+    OPINIONS,
     Standing,
     any_row,
     any_schema,
@@ -72,7 +73,7 @@ def look(material: Material) -> Standing:
     probe = fit(material.views["pixels"], index)
     if not probe.views:
         raise InapplicableError("all images are identical, so pixels predict nothing")
-    return stand_apart(probe, by_class, material)
+    return stand_apart(probe, by_class, material, OPINIONS)
 
 
 def tables(standing: Standing, material: Material) -> Evidence:

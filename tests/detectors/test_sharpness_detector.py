@@ -159,26 +159,6 @@ def test_a_picture_over_rightly_labelled_images_is_no_finding() -> None:
     assert fired(SHARPNESS.run(material(covered, labels, truth))) == {}
 
 
-def test_a_warp_that_the_network_has_learnt_is_seen_by_the_linear_opinion() -> None:
-    images, truth = scenes(N, 2)
-    rng = np.random.default_rng(3)
-    rows = rng.choice(N, 200, replace=False)
-    images[rows] = warp(images[rows], 1)
-    labels = truth.copy()
-    labels[rows] = (labels[rows] + rng.integers(1, CLASSES, 200)) % CLASSES
-    learnt, plain = content(labels, 7), content(truth, 8)
-    blind = SHARPNESS.run(bare(labels, CLASSES, 1, pixels=images, probabilities=learnt))
-    assert fired(blind) == {}
-    made = bare(labels, CLASSES, 1, pixels=images, probabilities=learnt, plain=plain)
-    evidence = SHARPNESS.run(made)
-    assert fired(evidence) == {"BKD019": [None]}
-    assert evidence["dataset"]["sharpness_any_opinion"].item() == "linear"
-    wrong = np.isin(np.arange(N), rows)
-    found = members(evidence, "sharpness_any")
-    assert found[wrong].mean() >= 0.95
-    assert (found & ~wrong).sum() <= 3
-
-
 def test_without_the_warp_or_with_right_labels_there_is_nothing() -> None:
     images, truth = scenes(N, 1)
     rows = strangers(truth, 2)

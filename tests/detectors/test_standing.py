@@ -19,6 +19,7 @@ from auditor.detectors.group import CUT, ENOUGH, FADING, Group
 from auditor.detectors.probe import Probe, fit_matrix
 from auditor.detectors.standing import (
     MAX_OWN_PROBABILITY,
+    OPINIONS,
     SURE_GAP,
     Standing,
     any_row,
@@ -66,7 +67,9 @@ def standing(
     views = {name: view for name, view in given.items() if view is not None}
     made = material(labels, CLASSES, 1, **views)
     index, by_class = fitted_rows(made)
-    found = stand_apart(fit_matrix(features, index, {"made": (None, 1e-2)}), by_class, made)
+    found = stand_apart(
+        fit_matrix(features, index, {"made": (None, 1e-2)}), by_class, made, OPINIONS
+    )
     name = "shortcut"
     return found, {
         "sample": sample_table(name, found, made),
