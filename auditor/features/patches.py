@@ -48,7 +48,7 @@ FLAT = 5.0
 """Standard deviation under which a patch is too flat to be a filter."""
 
 BATCH = 16
-"""Images at a time: their responses stay in the cache, which is eight times faster than with 256."""
+"""Images at a time: their responses stay in the cache, which is eight times as fast as with 256."""
 
 
 @dataclass(frozen=True, slots=True)
