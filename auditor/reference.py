@@ -91,7 +91,7 @@ def make_victim(
 def make_plain(
     settings: Config, ledger: Ledger, copies: np.ndarray, home: Path
 ) -> Mapping[str, np.ndarray]:
-    """A linear classifier's opinion on the content of the scanned rows, which no trigger turns.
+    """A linear classifier's opinion on the content: a trigger can not move it between all classes.
 
     Args:
         settings: for the seed.

@@ -36,13 +36,13 @@ N_PATCHES = 20_000
 """Patches whose covariance whitens, and among which the filters are drawn."""
 
 LEAST_VARIANCE = 10.0
-"""Added to a patch's variance, of values 0–255, before it divides (Coates & Ng 2012, §2.1)."""
+"""Added to a patch's variance, of values 0–255, before it divides (Coates & Ng 2012)."""
 
 LEAST_EIGENVALUE = 0.1
 """Added to the eigenvalues of the covariance of normalised patches (ibid.)."""
 
 THRESHOLD = 0.5
-"""Responses below it count as none (ibid., §3.2)."""
+"""Responses below it count as none (ibid.)."""
 
 FLAT = 5.0
 """Standard deviation under which a patch is too flat to be a filter."""
@@ -74,8 +74,9 @@ def draw_filters(pixels: np.ndarray, seed: int) -> Filters | None:
 
     Returns:
         The filters; None where fewer than `N_FILTERS` patches are not flat. Source: Coates & Ng
-        2012, Learning Feature Representations with K-means, §2; filters are drawn among the
-        patches, which does nearly as well as clustering them (Coates & Ng 2011, §5.2).
+        2012, Learning Feature Representations with K-means; filters are drawn among the patches,
+        which does nearly as well as clustering them (Coates & Ng 2011, The Importance of Encoding
+        Versus Training with Sparse Coding and Vector Quantization).
     """
     order = np.argsort(content_keys(pixels, seed), kind="stable")
     generator = np.random.default_rng(seed)
