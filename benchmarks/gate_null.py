@@ -1,4 +1,4 @@
-"""How near clean and mislabelled data come to the gates of the shortcut and texture probes.
+"""How near clean and mislabelled data come to the gates of the probes of pixels, texture and edges.
 
     python benchmarks/gate_null.py --cifar10 train.parquet --fashion train.parquet \
         --imagenette train/ --cache FOLDER [--split tune|report]
@@ -8,7 +8,7 @@ the gates on disputed labels are asked too. The probabilities come from a refere
 the whole dataset with its own labels (a draw's labels do not reach it: it disputes relabelled
 samples better than one trained on them would); pixels and reference stay under ``--cache``.
 Writes gate-null.csv: a row per draw, probe and class, and one (``any``) for all disputed samples.
-Draws that the table already has are kept, and judged anew by the shipped rules.
+Probes of a draw that the table already has are kept, and judged anew by the shipped rules.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,16 +34,16 @@ from drawing import (
     textures_of,
 )
 
-from auditor.detectors.probe import fit
-from auditor.detectors.standing import OPINIONS, any_row, class_rows, fitted_rows, stand_apart
+from auditor.detectors.edges import EDGES
+from auditor.detectors.shortcut import look, tables
 from auditor.detectors.texture import TEXTURE
 from auditor.features.pixels import perceptual_hash
 from auditor.features.reference import train_reference
-from auditor.interfaces import Material
+from auditor.interfaces import Evidence, Material
 
 OUT = Path(__file__).with_name("gate-null.csv")
 
-PROBES = ("shortcut", "texture")
+PROBES = ("shortcut", "texture", "edges")
 SEEDS = {"tune": (0, 1, 2), "report": (10, 11, 12, 13, 14)}
 SIZES = {
     "tune": {"cifar10": (2000, 5000), "fashion": (2000, 5000), "imagenette": (1000, 1500)},
@@ -147,16 +147,21 @@ def draw(case: Case, whole: Pool) -> Material:
     )  # fmt: skip
 
 
-def measure(case: Case, whole: Pool) -> Iterator[Mapping[str, object]]:
-    """The rows of a draw. The shortcut probe is not asked to stamp: no gate needs that."""
+def measure(case: Case, whole: Pool, probes: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    """The rows of a draw by some of `PROBES`."""
     material = draw(case, whole)
-    index, by_class = fitted_rows(material)
-    standing = stand_apart(fit(material.views["pixels"], index), by_class, material, OPINIONS)
-    yield from _rows(case, "shortcut", class_rows("shortcut", standing))
-    yield from _rows(case, "shortcut", [any_row("shortcut", standing)])
-    evidence = TEXTURE.run(material)
-    for scope in ("class", "dataset"):
-        yield from _rows(case, "texture", evidence[scope].to_dicts())
+    for probe in probes:
+        evidence = _shortcut(material) if probe == "shortcut" else DETECTORS[probe].run(material)
+        for scope in ("class", "dataset"):
+            yield from _rows(case, probe, evidence[scope].to_dicts())
+
+
+DETECTORS = {"texture": TEXTURE, "edges": EDGES}
+
+
+def _shortcut(material: Material) -> Evidence:
+    """The shortcut probe without stamping, which no gate needs."""
+    return tables(look(material), material)
 
 
 def _rows(case: Case, probe: str, found: list[dict[str, object]]) -> Iterator[Mapping[str, object]]:
@@ -229,11 +234,14 @@ def main() -> None:
         for case in [one for split in asked["split"] or SEEDS for one in cases(split, dataset)]:
             names = ("split", "dataset", "size", "seed", "noise")
             same = pl.all_horizontal(pl.col(name) == getattr(case, name) for name in names)
-            if table.filter(same, pl.col("made") == "command").height:
+            there = table.filter(same, pl.col("made") == "command")["probe"].unique().to_list()
+            lacking = [probe for probe in PROBES if probe not in there]
+            if not lacking:
                 continue
             started = time.process_time()
-            rows = pl.DataFrame(list(measure(case, whole)), schema=SCHEMA)
-            table = pl.concat([table.filter(~same), rows])
+            rows = pl.DataFrame(list(measure(case, whole, lacking)), schema=SCHEMA)
+            kept = table.filter(~same | pl.col("probe").is_in(there))
+            table = pl.concat([kept, rows])
             save(table)
             sys.stderr.write(f"{case} {time.process_time() - started:.1f} s\n")
     save(table)

@@ -1,7 +1,9 @@
 """Detectors: each measures samples from their views, with its own null, and judges nothing."""
 
 from auditor.detectors.activation_clustering import ACTIVATION_CLUSTERING
+from auditor.detectors.edges import EDGES
 from auditor.detectors.impostor import IMPOSTOR
+from auditor.detectors.inflow import INFLOW
 from auditor.detectors.label_consistency import LABEL_CONSISTENCY
 from auditor.detectors.loss import LOSS
 from auditor.detectors.moving import MOVING
@@ -17,7 +19,9 @@ DETECTORS: tuple[Detector, ...] = (
     SHORTCUT,
     MOVING,
     TEXTURE,
+    EDGES,
     LABEL_CONSISTENCY,
+    INFLOW,
     LOSS,
     SHARPNESS,
     SPECTRAL,

@@ -45,12 +45,13 @@ MIN_SHARE, MAX_SHARE = 0.01, 0.9
 """The share of wrong samples in a class stays between these, so that the odds stay finite."""
 
 
-def implausible(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def implausible(labels: np.ndarray, probabilities: np.ndarray, depth: float = DEPTH) -> np.ndarray:
     """(N,) bool: whose label the content finds no likelier than it does on other samples.
 
     Args:
         labels: (N,) int64, −1 where a sample has none.
         probabilities: (N, K) float, out-of-fold.
+        depth: share of the samples with other labels that find the label at least as likely.
     """
     deep = np.zeros(len(labels), bool)
     leading = probabilities.argmax(axis=1)
@@ -58,7 +59,7 @@ def implausible(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         given = np.asarray(probabilities[:, label])
         own, others = labels == label, (labels >= 0) & (labels != label)
         if others.any():
-            bound = np.quantile(given[others], DEPTH)
+            bound = np.quantile(given[others], depth)
             deep |= own & (leading != label) & (given <= bound)
     return deep
 

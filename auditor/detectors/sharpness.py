@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.detail import N_COLUMNS, SIDE, local_detail
+from auditor.detectors.detail import BLOCK, SIDE, WARP_SCALE, local_detail
 from auditor.detectors.implausible import DEPTH, MIN_IMPLAUSIBLE, ROUNDS, implausible
 from auditor.detectors.probe import fill_leverage, fit_matrix
 from auditor.detectors.shared_trait import (
@@ -46,8 +46,6 @@ are more to doubt than in one class. Whole scans of 10,000 CIFAR-10 images, SSBA
 99 of 100 found with 10 of 9,900 clean ones; at 0.9 the same 99 with 20, at 0.5 with 52. At 5 %: 482
 of 500 with 9; at 0.9, 490 with 12."""
 
-BLOCK = 1024
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -69,11 +67,8 @@ class View:
 
 
 def sharpness_of(pixels: np.ndarray) -> np.ndarray:
-    """(N, `N_COLUMNS`) uint8 sharpness of (N, 32, 32, 3) uint8 images, block by block."""
-    coded = np.empty((len(pixels), N_COLUMNS), np.uint8)
-    for start in range(0, len(pixels), BLOCK):
-        coded[start : start + BLOCK] = local_detail(pixels[start : start + BLOCK])
-    return coded
+    """(N, D) uint8 sharpness of (N, 32, 32, 3) uint8 images."""
+    return local_detail(pixels, WARP_SCALE)
 
 
 def tint_of(pixels: np.ndarray) -> np.ndarray:
