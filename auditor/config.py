@@ -66,7 +66,8 @@ class Config:
 NAMES = tuple(field.name for field in fields(Config))
 """The keys of a configuration."""
 
-TEXTS = ("image", "label", "source", "model", "cache_dir", "baseline", "suppressions")
+TEXTS = ("image", "label", "source", "model")
+PATHS = ("cache_dir", "baseline", "suppressions")
 
 
 def load_config(
@@ -174,6 +175,8 @@ def _convert(key: str, value: Any) -> Any:
                 return _one_of(value, PROFILES)
             case "device":
                 return _one_of(value, DEVICES)
+            case _ if key in PATHS:
+                return _text(os.fspath(value))
             case _:
                 return _text(value)
     except (ValueError, TypeError):
@@ -191,7 +194,9 @@ def _expected(key: str) -> str:
         "offline": "true or false",
         "select": "rule ids or their beginnings",
         "ignore": "rule ids or their beginnings",
-    }.get(key, "text" if key in TEXTS else "a number of 0 or more")
+        **dict.fromkeys(TEXTS, "text"),
+        **dict.fromkeys(PATHS, "a path"),
+    }.get(key, "a number of 0 or more")
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -50,6 +50,9 @@ GATES = (
     Gate("processing, disputed", "texture", "class", ("BKD012",)),
     Gate("processing, across classes", "texture", "dataset", ("BKD013",)),
     Gate("processing alone", "texture", "class", ("BKD014",)),
+    Gate("edges alone", "edges", "class", ("BKD020",)),
+    Gate("edges, disputed", "edges", "class", ("BKD021",)),
+    Gate("edges, across classes", "edges", "dataset", ("BKD022",)),
 )
 
 

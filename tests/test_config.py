@@ -27,6 +27,7 @@ def test_defaults(dataset: Path) -> None:
     assert config == Config()
     assert config.n_workers >= 1
     assert load(dataset, workers=3).n_workers == 3
+    assert load(dataset, cache_dir=dataset).cache_dir == str(dataset)
     assert load(dataset, no_cache=True).cache_root is None
     assert load(dataset, cache_dir="~/x").cache_root == Path.home() / "x"
 
@@ -91,6 +92,7 @@ def test_a_config_beside_a_single_file_came_with_it(
         ("device = 'tpu'", "one of auto"),
         ("no_cache = 'maybe'", "true or false"),
         ("image = 3", "text"),
+        ("cache_dir = 3", "a path"),
         ("select = 3", "rule ids"),
         ("= 3", "no valid TOML"),
         ("x = '\udcff'", "no valid TOML"),
