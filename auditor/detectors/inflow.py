@@ -82,8 +82,9 @@ def measure(material: Material) -> Evidence:
     schema: dict[str, type[pl.DataType]] = {"label": pl.Int64} | dict.fromkeys(
         _columns(), pl.Float64
     )
+    suggested = pl.Series("inflow_suggested", np.where(deep, leading, -1)).replace(-1, None)
     return {
-        "sample": sample_frame(material.rows, {"inflow": score}),
+        "sample": sample_frame(material.rows, {"inflow": score}).with_columns(suggested),
         "class": pl.DataFrame(classes, schema=schema | {"inflow_n": pl.Int64}),
     }
 
@@ -94,7 +95,7 @@ def _columns() -> list[str]:
 
 INFLOW = Detector(
     id="inflow",
-    version="1",
+    version="2",
     title="Inflow: classes that take wrong labels from all others and give none back",
     needs=frozenset({"probabilities", "labels"}),
     params={"depth": DEPTH, "cut": CUT},

@@ -54,6 +54,8 @@ def test_a_class_that_is_fed_from_all_others_is_named_with_its_samples(target: i
     found = evidence["sample"]["inflow_member"].to_numpy() & (labels == target)
     assert found[wrong].mean() >= 0.35
     assert (found & ~wrong).sum() <= 0.2 * found.sum()
+    suggested = evidence["sample"]["inflow_suggested"].to_numpy()
+    assert (suggested == truth)[found & wrong].mean() >= 0.7
 
 
 @pytest.mark.parametrize("seed", range(4))
