@@ -1,13 +1,13 @@
 """Triggers that no bundled attack has, and that no detector was made for: which are found?
 
     python benchmarks/held_out_triggers.py train.parquet [--size 10000] [--rate 0.02] [--target 5]
-        [--seed 7] [--quality 90] [--effect NAME] [--jobs 2]
+        [--seed 7] [--quality 90] [--effect NAME] [--jobs 2] [--cache FOLDER]
 
 Puts each effect of ``photo_effects`` on a share of a cut, gives these samples one label, writes all
 images as JPEG of one quality, scans the copy as ``auditor scan`` does, and then compares with the
-truth. Rows go to held-out-triggers.csv; those that it has for the same cut are kept. ``learnt``:
-poisoned samples whose label the network agrees with, which never saw them: of a trigger that it has
-not learnt nothing is to be feared from a network like this one.
+truth. Rows go to held-out-triggers.csv; those that it has for the same cut are kept. With ``--cache``
+what a scan measured stays too, for when rules change. ``learnt``: poisoned samples whose label is
+the first choice of the network that never saw them: it follows the trigger.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,13 +78,13 @@ def poison(case: dict[str, object], source: Path, out: Path) -> np.ndarray:
     return poisoned
 
 
-def measure(case: dict[str, object], source: Path) -> dict[str, object]:
+def measure(case: dict[str, object], source: Path, cache: Path | None) -> dict[str, object]:
     """Poison, scan and compare."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
         poisoned = poison(case, source, data / "train.parquet")
-        report = auditor.scan(data, cache_dir=Path(folder) / "cache")
+        report = auditor.scan(data, cache_dir=cache or Path(folder) / "cache")
         samples = report.samples.sort("row")
     names = {
         family: report.flagged.filter(
@@ -130,11 +131,12 @@ def main() -> None:
     parser.add_argument("--quality", type=int, default=90)
     parser.add_argument("--effect", action="append", choices=tuple(EFFECTS))
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--cache", type=Path)
     asked = parser.parse_args()
     table = pl.read_csv(OUT) if OUT.exists() else pl.DataFrame()
     with ProcessPoolExecutor(asked.jobs, max_tasks_per_child=1) as pool:
         cases = list(wanted(asked, table))
-        for row in pool.map(measure, cases, [asked.source] * len(cases)):
+        for row in pool.map(partial(measure, source=asked.source, cache=asked.cache), cases):
             table = pl.concat([table, pl.DataFrame([row])]) if table.height else pl.DataFrame([row])
             table.sort(KEY).write_csv(OUT)
             sys.stderr.write(f"{row}\n")
