@@ -5,9 +5,9 @@
 
 Puts each effect of ``photo_effects`` on a share of a cut, gives these samples one label, writes all
 images as JPEG of one quality, scans the copy as ``auditor scan`` does, and then compares with the
-truth. Rows go to held-out-triggers.csv; those that it has for the same cut are kept. With ``--cache``
-what a scan measured stays too, for when rules change. ``learnt``: poisoned samples whose label is
-the first choice of the network that never saw them: it follows the trigger.
+truth. Rows go to held-out-triggers.csv; those that it has for the same cut are kept. With
+``--cache`` what a scan measured stays too, for when rules change. ``learnt``: poisoned samples
+whose label is the first choice of the network that never saw them: it follows the trigger.
 """
 
 from __future__ import annotations
