@@ -111,11 +111,13 @@ def test_figures_twice_as_good_are_twice_as_near(null: ModuleType, calibration: 
 def test_touching_groups_are_never_near_a_gate_that_asks_for_room(
     null: ModuleType, calibration: ModuleType
 ):
-    table = rows(
-        null, contrast=[9.0], separation=[50.0], gap=[-0.1], shoulder=[0.0], excess=[0.0]
-    ).with_columns(probe=pl.lit("texture"))
+    clear = {"contrast": [9.0] * 2, "separation": [50.0] * 2, "shoulder": [0.0] * 2}
+    table = rows(null, **clear, n=[30, 100], gap=[-0.1] * 2, excess=[0.0] * 2)
+    table = table.with_columns(probe=pl.lit("texture"))
     gate = next(gate for gate in calibration.GATES if gate.rules == ("BKD014",))
-    assert calibration.nearness(null.as_evidence(table, "texture", "class"), gate)[0] == 0
+    few, many = calibration.nearness(null.as_evidence(table, "texture", "class"), gate)
+    assert few == 0
+    assert many > 1, "of fifty and more no room is asked"
 
 
 def test_the_tail_finds_an_exponential_and_ranks_the_rest(calibration: ModuleType):
