@@ -5,7 +5,8 @@ the further the new pixel lies from an old one. One elastic warp for many pictur
 same map of weakened detail in all of them, direction by direction, whatever they show. The map is
 read with short derivative filters, which weigh the frequencies differently (the traces that
 Popescu & Farid 2005, "Exposing Digital Forgeries by Detecting Traces of Resampling", look for; they
-fit one predictor an image, here the filters are fixed and read cell by cell).
+fit one predictor an image, here the filters are fixed and read cell by cell). Read more finely, the
+same filters show where shapes begin and end, and where nothing happens within them.
 """
 
 from __future__ import annotations
