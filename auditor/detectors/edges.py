@@ -8,19 +8,9 @@ filters, cell by cell (``detail``). The search is that of the shortcut probe (``
 
 from __future__ import annotations
 
-import polars as pl
-
 from auditor.detectors.detail import EDGE_SCALE, local_detail
 from auditor.detectors.probe import fit_matrix
-from auditor.detectors.standing import (
-    any_row,
-    any_schema,
-    class_rows,
-    class_schema,
-    fitted_rows,
-    sample_table,
-    stand_apart,
-)
+from auditor.detectors.standing import fitted_rows, stand_apart, tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "edges"
@@ -42,12 +32,7 @@ def measure(material: Material) -> Evidence:
     probe = fit_matrix(coded, index, {"edges": (None, STRENGTH)})
     if not probe.views:
         raise InapplicableError("no image has an edge where another has none")
-    standing = stand_apart(probe, by_class, material)
-    return {
-        "sample": sample_table(PREFIX, standing, material),
-        "class": pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX)),
-        "dataset": pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX)),
-    }
+    return tables(PREFIX, stand_apart(probe, by_class, material), material)
 
 
 EDGES = Detector(

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from auditor.detectors.figures import sample_frame
+from auditor.detectors.group import CUT
 from auditor.detectors.implausible import implausible, spread
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
@@ -23,9 +24,6 @@ up to 14.6), at 0.7 it reaches 4.2, at 0.85 4.9."""
 
 MIN_CLASSES = 4
 """With three classes, what comes evenly from all others comes from two, as one confusion does."""
-
-CUT = 0.5
-"""Chance of being wrong that makes a member."""
 
 FIGURES = ("n", "reach", "excess", "median")
 

@@ -15,17 +15,8 @@ import polars as pl
 from auditor.detectors.group import CUT
 from auditor.detectors.probe import VIEWS, fit
 from auditor.detectors.stamping import STAMPED_SCHEMA, stamp_best
-from auditor.detectors.standing import (
-    OPINIONS,
-    Standing,
-    any_row,
-    any_schema,
-    class_rows,
-    class_schema,
-    fitted_rows,
-    sample_table,
-    stand_apart,
-)
+from auditor.detectors.standing import OPINIONS, Standing, fitted_rows, stand_apart
+from auditor.detectors.standing import tables as group_tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "shortcut"
@@ -78,13 +69,12 @@ def look(material: Material) -> Standing:
 
 def tables(standing: Standing, material: Material) -> Evidence:
     """What the rules ask of the groups; nothing is stamped."""
-    classes = pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX))
-    everywhere = pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX))
+    told = group_tables(PREFIX, standing, material)
     copies = pl.Series("shortcut_copy", standing.copies)
     return {
-        "sample": sample_table(PREFIX, standing, material).with_columns(copies),
-        "class": classes,
-        "dataset": everywhere.with_columns(shortcut_copies=pl.lit(int(copies.sum()))),
+        "sample": told["sample"].with_columns(copies),
+        "class": told["class"],
+        "dataset": told["dataset"].with_columns(shortcut_copies=pl.lit(int(copies.sum()))),
     }
 
 

@@ -22,7 +22,7 @@ from auditor.detectors.figures import figures, figures_schema, nearest, sample_f
 from auditor.detectors.group import Group
 from auditor.detectors.probe import Probe, score_all, search
 from auditor.detectors.searching import MIN_CLASS_ROWS, Search
-from auditor.interfaces import InapplicableError, Material
+from auditor.interfaces import Evidence, InapplicableError, Material
 
 MIN_ROWS = 100
 """Labelled distinct samples; below it nothing can stand apart."""
@@ -188,6 +188,15 @@ def _anywhere(standing: Standing, n: int) -> np.ndarray:
         anywhere[disputed == 0] = spread.scores(places[disputed == 0])
     anywhere[disputed == 1] = spread.scores(spread.places)
     return anywhere
+
+
+def tables(prefix: str, standing: Standing, material: Material) -> Evidence:
+    """All that a probe tells of its groups: samples, classes and the disputed samples."""
+    return {
+        "sample": sample_table(prefix, standing, material),
+        "class": pl.DataFrame(class_rows(prefix, standing), schema=class_schema(prefix)),
+        "dataset": pl.DataFrame([any_row(prefix, standing)], schema=any_schema(prefix)),
+    }
 
 
 def class_schema(prefix: str) -> dict[str, type[pl.DataType]]:

@@ -11,20 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
 from auditor.detectors.group import CUT
 from auditor.detectors.probe import fit_matrix
-from auditor.detectors.standing import (
-    Standing,
-    any_row,
-    any_schema,
-    class_rows,
-    class_schema,
-    fitted_rows,
-    sample_table,
-    stand_apart,
-)
+from auditor.detectors.standing import Standing, fitted_rows, stand_apart, tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "texture"
@@ -71,12 +61,7 @@ def measure(material: Material) -> Evidence:
     probe = fit_matrix(coded, index, {"texture": (None, STRENGTH)})
     if not probe.views:
         raise InapplicableError("all images have the same texture")
-    standing = _halfway(stand_apart(probe, by_class, material))
-    return {
-        "sample": sample_table(PREFIX, standing, material),
-        "class": pl.DataFrame(class_rows(PREFIX, standing), schema=class_schema(PREFIX)),
-        "dataset": pl.DataFrame([any_row(PREFIX, standing)], schema=any_schema(PREFIX)),
-    }
+    return tables(PREFIX, _halfway(stand_apart(probe, by_class, material)), material)
 
 
 def _halfway(standing: Standing) -> Standing:
