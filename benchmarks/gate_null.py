@@ -125,8 +125,8 @@ def relabel(labels: np.ndarray, noise: str, rng: np.random.Generator) -> None:
         labels[rng.choice(own, round(float(share) * len(own)), replace=False)] = target
 
 
-def draw(case: Case, whole: Pool) -> Material:
-    """What the probes get to see of a draw."""
+def draw(case: Case, whole: Pool, linear: bool = True) -> Material:
+    """What the probes get to see of a draw, with the opinion of a linear classifier or without."""
     rng = np.random.default_rng([case.seed, case.size, zlib.crc32(case.noise.encode())])
     rows = np.sort(rng.choice(len(whole.labels), case.size, replace=False))
     labels = whole.labels[rows].copy()
@@ -139,8 +139,9 @@ def draw(case: Case, whole: Pool) -> Material:
         "pixels": pixels,
         "texture": textures_of(pixels),
         "probabilities": whole.probabilities[rows],
-        "plain": plain_of(pixels, np.where(copies < 0, labels, -1), case.seed),
     }
+    if linear:
+        views["plain"] = plain_of(pixels, np.where(copies < 0, labels, -1), case.seed)
     return Material(
         np.arange(case.size, dtype=np.uint64), labels, int(whole.labels.max()) + 1, views, copies,
         np.random.default_rng(case.seed), lambda done, total: None,
@@ -190,8 +191,10 @@ def judge(table: pl.DataFrame) -> pl.DataFrame:
     parts = []
     for probe in PROBES:
         for scope in ("class", "dataset"):
-            rules = backdoor_rules(probe, scope)
-            hits = as_evidence(table, probe, scope).with_columns(fires(rules))
+            figures = as_evidence(table, probe, scope)
+            # What pictures look like is measured on draws of its own: foreign_gate.py
+            rules = [r for r in backdoor_rules(probe, scope) if {*r.requires} <= {*figures.columns}]
+            hits = figures.with_columns(fires(rules))
             names = [pl.when(rule.id).then(pl.lit(rule.id)) for rule in rules]
             fired = pl.concat_str(names, separator=" ", ignore_nulls=True)
             parts.append(hits.select("row", fired=fired))

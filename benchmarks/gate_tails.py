@@ -13,7 +13,7 @@ from scipy import stats
 from auditor.judging.ruleset import load_rules
 from auditor.records import Rule
 
-STRICTER_DOWN = ("separation", "contrast", "gap", "disputed")
+STRICTER_DOWN = ("separation", "contrast", "gap", "disputed", "foreign", "foreign_z")
 STRICTER_UP = ("shoulder", "excess")
 """Figures that speak for a trigger, and against one. The members' count and share are no grades."""
 
@@ -129,9 +129,10 @@ def _passes(
     evidence: pl.DataFrame, prefix: str, t: np.ndarray, rules: Sequence[Rule]
 ) -> np.ndarray:
     by = pl.Series("t", t)
+    there = set(evidence.columns)
     scaled = evidence.with_columns(
-        [pl.col(f"{prefix}_{name}") / by for name in STRICTER_DOWN]
-        + [pl.col(f"{prefix}_{name}") * by for name in STRICTER_UP]
+        [pl.col(n) / by for name in STRICTER_DOWN if (n := f"{prefix}_{name}") in there]
+        + [pl.col(n) * by for name in STRICTER_UP if (n := f"{prefix}_{name}") in there]
     )
     return scaled.select(hit=pl.any_horizontal(fires(rules)))["hit"].to_numpy()
 

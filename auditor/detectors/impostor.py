@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auditor.detectors.figures import sample_frame
-from auditor.detectors.likeness import MAX_REFERENCE, thumbnails, votes
+from auditor.detectors.likeness import foreignness, some_of
 from auditor.detectors.mixture import (
     Populations,
     even_distribution,
@@ -123,37 +123,6 @@ def split_half(
     return measures, apart
 
 
-def foreignness(
-    material: Material, block: Block, apart: np.ndarray, reference: np.ndarray
-) -> float:
-    """Do the pictures that stand apart look less like the class than its others do?
-
-    Args:
-        material: with the pixels.
-        block: its rows.
-        apart: (n,) bool, the group; its own rows are no neighbours, a visible trigger would make
-            them each other's.
-        reference: (m,) int64, the rows that may be neighbours, ascending.
-
-    Returns:
-        (v_rest − v_group) / (v_rest − v_others), where v is the mean share of neighbours of the
-        class: 0 if the group is as native as the rest, 1 if it is as foreign as other classes;
-        0 where pictures tell nothing of the class.
-    """
-    pixels = material.views["pixels"]
-    labels = material.labels
-    kept = np.setdiff1d(reference, block.index[apart])
-    others = reference[labels[reference] != block.label]
-    asked = np.concatenate([block.index, others])
-    shares = votes(
-        thumbnails(pixels, asked), asked, thumbnails(pixels, kept), kept,
-        labels[kept] == block.label,
-    )  # fmt: skip
-    own, stranger = shares[: len(block.index)], float(shares[len(block.index) :].mean())
-    rest, group = float(own[~apart].mean()), float(own[apart].mean())
-    return (rest - group) / (rest - stranger) if rest > stranger else 0.0
-
-
 def measure(material: Material) -> Evidence:
     """Score samples and classes; null where a class has under 60 samples in a fold."""
     blocks = [without_copies(block, material) for block in class_blocks(material)]
@@ -203,7 +172,7 @@ def find(
         number: whitener(features, [block for block in blocks if block.fold == number])
         for number in {block.fold for block in blocks}
     }
-    reference = _reference(material)
+    reference = some_of(np.flatnonzero(material.labels >= 0), material.generator)
     score = np.full(len(material.labels), np.nan)
     found: dict[int, list[dict[str, float]]] = {}
     for done, block in enumerate(blocks):
@@ -213,7 +182,8 @@ def find(
         measures, apart = split_half(points, runner_up[block.index], even)
         measures["foreign"] = 0.0
         if min(measures["activation_gain"], measures["runner_gain"]) > 0:
-            measures["foreign"] = foreignness(material, block, apart, reference)
+            others = np.setdiff1d(reference, block.index[apart])
+            measures["foreign"] = foreignness(material, block.index, apart, others).share
         model = fit_populations(points, runner_up[block.index], even)
         everyone = np.flatnonzero((fold == block.fold) & (material.labels == block.label))
         score[everyone] = _posterior(model, projection, features[everyone], runner_up[everyone])
@@ -242,14 +212,6 @@ def _posterior(
 def without_copies(block: Block, material: Material) -> Block:
     """Leave copies out: they lie at one point and would be a population of their own."""
     return Block(block.label, block.fold, block.index[material.duplicate_of[block.index] < 0])
-
-
-def _reference(material: Material) -> np.ndarray:
-    """Labelled rows that may be neighbours, at most 6,000, ascending."""
-    rows = np.flatnonzero(material.labels >= 0)
-    if rows.size > MAX_REFERENCE:
-        rows = np.sort(material.generator.choice(rows, MAX_REFERENCE, replace=False))
-    return rows
 
 
 IMPOSTOR = Detector(

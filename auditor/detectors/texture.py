@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.detectors.foreign import with_foreignness
 from auditor.detectors.group import CUT
 from auditor.detectors.probe import fit_matrix
 from auditor.detectors.standing import Standing, fitted_rows, stand_apart, tables
@@ -61,7 +62,9 @@ def measure(material: Material) -> Evidence:
     probe = fit_matrix(coded, index, {"texture": (None, STRENGTH)})
     if not probe.views:
         raise InapplicableError("all images have the same texture")
-    return tables(PREFIX, _halfway(stand_apart(probe, by_class, material)), material)
+    standing = _halfway(stand_apart(probe, by_class, material))
+    told = tables(PREFIX, standing, material)
+    return with_foreignness(told, PREFIX, standing, material)
 
 
 def _halfway(standing: Standing) -> Standing:
@@ -86,7 +89,7 @@ def _halfway(standing: Standing) -> Standing:
 
 TEXTURE = Detector(
     id="texture",
-    version="5",
+    version="6",
     title="Texture probe: a group of samples whose processing predicts their label",
     needs=frozenset({"pixels", "texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},

@@ -23,3 +23,10 @@ def content(labels: np.ndarray, wrong: float, seed: int) -> np.ndarray:
     probabilities = np.full((len(labels), CLASSES), 0.1, np.float32)
     probabilities[np.arange(len(labels)), leading] = 0.7
     return probabilities
+
+
+def pictures(shown: np.ndarray, seed: int = 9) -> np.ndarray:
+    """(N, 8, 8, 3) uint8: noise around a colour of the class that each picture shows."""
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(8).integers(60, 190, (CLASSES, 8, 8, 3))
+    return np.clip(colours[shown] + rng.normal(0, 60, (len(shown), 8, 8, 3)), 0, 255).astype("u1")

@@ -6,15 +6,14 @@ from hypothesis import strategies as st
 from judged import hits
 from material import material
 
-from auditor.detectors.impostor import foreignness, measure, runners
-from auditor.detectors.likeness import N_NEIGHBOURS, thumbnails, votes
+from auditor.detectors.impostor import measure, runners
+from auditor.detectors.likeness import N_NEIGHBOURS, foreignness, thumbnails, votes
 from auditor.detectors.mixture import (
     Populations,
     even_distribution,
     evenness,
     fit_populations,
 )
-from auditor.detectors.subpopulation import Block
 from auditor.interfaces import InapplicableError, Material
 from auditor.tables import check_evidence
 
@@ -181,9 +180,10 @@ def test_foreignness_is_one_for_strangers_and_zero_for_natives():
     for foreign, expected in ((True, 1.0), (False, 0.0)):
         data, apart = scene(3, 80, foreign)
         index = np.flatnonzero(data.labels == 0)
-        block = Block(0, 0, index)
-        found = foreignness(data, block, np.isin(index, apart), np.arange(len(data.labels)))
-        assert found == pytest.approx(expected, abs=0.15)
+        everyone = np.arange(len(data.labels))
+        found = foreignness(data, index, np.isin(index, apart), np.setdiff1d(everyone, apart))
+        assert found.share == pytest.approx(expected, abs=0.15)
+        assert (found.z > 4) == foreign
 
 
 def test_too_little_is_said():

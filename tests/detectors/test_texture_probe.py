@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import fired, hits
-from leaning import CLASSES, content, leaning
+from leaning import CLASSES, content, leaning, pictures
 from material import material as bare
 
 from auditor.detectors import texture
@@ -35,9 +35,13 @@ def shifted(
 
 
 def material(
-    features: np.ndarray, labels: np.ndarray, probabilities: np.ndarray | None = None
+    features: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray | None = None,
+    shown: np.ndarray | None = None,
 ) -> Material:
-    views = {"texture": features}
+    """Pictures show what their label says, or the classes ``shown``."""
+    views = {"texture": features, "pixels": pictures(labels if shown is None else shown)}
     if probabilities is not None:
         views["probabilities"] = probabilities
     return bare(labels, CLASSES, 1, **views)
@@ -66,6 +70,20 @@ def test_the_same_texture_under_right_labels_is_another_source_at_most(target: i
         evidence = TEXTURE.run(material(features, labels, probabilities))
         assert fired(evidence) == {"BKD014": [target]}
         assert members(evidence)[poisoned].mean() >= 0.95
+
+
+@pytest.mark.parametrize("target", [0, 2])
+def test_pictures_of_other_classes_make_it_a_trigger_whatever_a_network_thinks(
+    target: int,
+) -> None:
+    features, truth = natural(1200, 1)
+    features, labels, poisoned = shifted(features, truth, target)
+    for probabilities in (content(labels, 0.2, 5), None):
+        evidence = TEXTURE.run(material(features, labels, probabilities, shown=truth))
+        assert fired(evidence) == {"BKD014": [target], "BKD023": [target]}
+        assert members(evidence)[poisoned].mean() >= 0.95
+        foreign = evidence["class"].filter(label=target)["texture_foreign"].item()
+        assert foreign == pytest.approx(1, abs=0.3)
 
 
 def test_a_texture_that_leads_to_every_label_shows_among_the_disputed() -> None:
