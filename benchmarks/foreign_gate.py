@@ -19,8 +19,8 @@ from pathlib import Path
 import gate_null
 import numpy as np
 import polars as pl
-from drawing import DATASETS, images_of, opened
-from gate_null import Case, Pool, cases, draw
+from drawing import DATASETS
+from gate_null import Case, Pool, cases, draw, kept_pixels
 from gate_tails import Gate, nearness
 
 from auditor.detectors.texture import TEXTURE
@@ -40,15 +40,10 @@ gate_null.NOISES["later"] = ("none", "flip-0.2", "targeted-0.2")
 
 def pool(source: Path, cache: Path) -> Pool:
     """A dataset's pixels, kept in ``cache``, and its labels; its probabilities say nothing."""
-    cache.mkdir(parents=True, exist_ok=True)
-    stored = cache / "pixels.npy"
-    layout = opened(source)
-    labels = np.asarray(layout.labels, np.int64)
-    if not stored.exists():
-        np.save(stored, images_of(layout, np.arange(len(labels))))
+    pixels, labels = kept_pixels(source, cache)
     n_classes = int(labels.max()) + 1
     even = np.broadcast_to(np.float32(1 / n_classes), (len(labels), n_classes))
-    return Pool(np.load(stored, mmap_mode="r"), labels, even)
+    return Pool(pixels, labels, even)
 
 
 def measure(case: Case, whole: Pool) -> pl.DataFrame:

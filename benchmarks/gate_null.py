@@ -94,15 +94,20 @@ def cases(split: str, dataset: str) -> list[Case]:
     ]
 
 
-def pool(source: Path, cache: Path) -> Pool:
-    """A dataset with its reference; both are made once and kept in ``cache``."""
+def kept_pixels(source: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 32, 32, 3) uint8 of a dataset, made once and kept in ``cache``, and (N,) int64 labels."""
     cache.mkdir(parents=True, exist_ok=True)
     stored = cache / "pixels.npy"
     layout = opened(source)
     labels = np.asarray(layout.labels, np.int64)
     if not stored.exists():
         np.save(stored, images_of(layout, np.arange(len(labels))))
-    pixels = np.load(stored, mmap_mode="r")
+    return np.load(stored, mmap_mode="r"), labels
+
+
+def pool(source: Path, cache: Path) -> Pool:
+    """A dataset with its reference; both are made once and kept in ``cache``."""
+    pixels, labels = kept_pixels(source, cache)
     train_reference(pixels, labels, int(labels.max()) + 1, cache, 0, "cpu", lambda *_: None)
     return Pool(pixels, labels, np.load(cache / "probabilities.npy", mmap_mode="r"))
 
