@@ -234,11 +234,11 @@ def _detect(kit: Kit, bench: Bench, taken: Measurements) -> None:
 
 
 def _gather(kit: Kit, bench: Bench, taken: Measurements) -> None:
-    """Join what the detectors measured of classes that hold impostors."""
+    """Join what the detectors measured of classes that hold a foreign group."""
     classes = taken.evidence.get("class", pl.DataFrame())
     if "impostor_foreign" not in classes.columns:
         return  # the impostor detector did not run, which its own record says
-    with kit.watch.stage("Gathering who belongs to impostors", "gathered"):
+    with kit.watch.stage("Gathering who belongs to foreign groups", "gathered"):
         scanned = taken.samples.filter(pl.col("status") == "scanned")
         joined = partial(gather, scanned, classes, bench.views["probabilities"])
         attempt("gathered", GATHERING_VERSION, {}, taken, joined)

@@ -1,7 +1,7 @@
 """How near clean and mislabelled data come to the gate on processing groups of foreign pictures.
 
     python benchmarks/foreign_gate.py --cifar10 train.parquet --fashion train.parquet \
-        --imagenette train/ --cache FOLDER [--split tune|report|later]
+        --imagenette train/ --cache FOLDER [--split tune|report|later|last]
 
 The draws of ``gate_null``, and later ones of other seeds and sizes; of each, the texture probe and
 how foreign the pictures of its groups are, which asks no network. Writes foreign-gate.csv: a row
@@ -36,6 +36,11 @@ gate_null.SIZES["later"] = {
     "cifar10": (3000, 8000, 16000), "fashion": (3000, 12000), "imagenette": (700, 1800),
 }  # fmt: skip
 gate_null.NOISES["later"] = ("none", "flip-0.2", "targeted-0.2")
+gate_null.SEEDS["last"] = (30, 31, 32, 33)
+gate_null.SIZES["last"] = {
+    "cifar10": (6000, 12000, 25000), "fashion": (6000, 25000), "imagenette": (500, 1200),
+}  # fmt: skip
+gate_null.NOISES["last"] = ("none", "flip-0.1", "pair-0.2")
 
 
 def pool(source: Path, cache: Path) -> Pool:

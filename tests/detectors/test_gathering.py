@@ -12,6 +12,7 @@ from auditor.detectors import gathering
 from auditor.detectors.gathering import (
     SCORES,
     SHRINKAGE,
+    beginnings,
     belonging,
     evidence_of,
     gather,
@@ -68,6 +69,25 @@ def test_a_class_without_a_foreign_group_or_with_few_of_it_is_not_judged() -> No
     few = samples.with_columns(impostor_member=pl.col("row") < 5)
     found = gather(few, table(c1=0.9), probabilities)["sample"]
     assert found["gathered_score"].is_null().all()
+
+
+def test_a_group_whose_processing_is_clearly_foreign_is_begun_from() -> None:
+    samples, probabilities, poisoned = scene()
+    processed = samples.with_columns(
+        texture_member=pl.col("impostor_member"), impostor_member=pl.lit(False)
+    )
+
+    def classes(foreign: float, z: float) -> pl.DataFrame:
+        ones = (pl.col("label") == 1).cast(pl.Float64)
+        return table().with_columns(texture_foreign=foreign * ones, texture_foreign_z=z * ones)
+
+    found = gather(processed, classes(0.8, 12.0), probabilities)["sample"]
+    member = found["gathered_member"].fill_null(False).to_numpy()
+    assert member[poisoned].mean() > 0.9
+    assert beginnings(classes(0.8, 12.0)) == {1: "texture"}
+    assert beginnings(classes(0.8, 5.0)) == beginnings(classes(0.5, 12.0)) == {}
+    both = classes(0.8, 12.0).with_columns(impostor_foreign=pl.lit(0.9))
+    assert beginnings(both) == {0: "impostor", 1: "texture", 2: "impostor", 3: "impostor"}
 
 
 def test_seeds_that_do_not_belong_leave_again() -> None:

@@ -185,6 +185,20 @@ def test_the_same_pattern_under_right_labels_is_no_trigger() -> None:
     assert set(unknown["dataset"].row(0)) == {None}
 
 
+def test_a_dozen_disputed_samples_are_a_group_where_it_is_stark() -> None:
+    features, truth = natural(1200, 4)
+    rows = some(truth != 0, 14)
+    labels = relabelled(truth, rows)
+    stamped = mark(features, rows, strength=9.0)
+    evidence = standing(stamped, labels, content(truth, 0.1, 1))[1]
+    assert fired(evidence) == {"BKD007": [0]}
+    np.testing.assert_array_equal(np.flatnonzero(members(evidence, labels)), np.sort(rows))
+    assert fired(standing(stamped, labels, content(labels, 0.1, 1))[1]) == {}, "undisputed"
+    assert fired(standing(stamped, labels)[1]) == {}, "nobody can tell"
+    faint = mark(features, rows, strength=2.0)
+    assert fired(standing(faint, labels, content(truth, 0.1, 1))[1]) == {}
+
+
 def test_the_rule_for_disputed_groups_leaves_certain_groups_to_theirs() -> None:
     features, truth = natural(1200, 4)
     rows = some(truth != 0, 40)
