@@ -185,9 +185,10 @@ def test_the_same_pattern_under_right_labels_is_no_trigger() -> None:
     assert set(unknown["dataset"].row(0)) == {None}
 
 
-def test_a_dozen_disputed_samples_are_a_group_where_it_is_stark() -> None:
+@pytest.mark.parametrize("count", [9, 14])
+def test_a_dozen_disputed_samples_are_a_group_where_it_is_stark(count: int) -> None:
     features, truth = natural(1200, 4)
-    rows = some(truth != 0, 14)
+    rows = some(truth != 0, count)
     labels = relabelled(truth, rows)
     stamped = mark(features, rows, strength=9.0)
     evidence = standing(stamped, labels, content(truth, 0.1, 1))[1]
