@@ -14,6 +14,9 @@ MIN_TRIGGERED = 25
 MIN_PATCHED = 20
 """Least samples of the gates of patches that move."""
 
+MIN_STARK = 8
+"""Least samples of the gate of stark patterns whose labels the content disputes."""
+
 WEAK_ACCURACY = 0.6
 """Out-of-fold accuracy of the reference under which its word on single labels means little."""
 
@@ -52,9 +55,8 @@ def blind_spots(
         )
     spots.append(
         "Warps and faint pictures with few samples or one source class, patches that samples carry "
-        "in parts, triggers that a generator makes for each sample, most invisible ones on photos, "
-        "and clean-label poison made with a surrogate network, are not reliably found by this "
-        "version."
+        "in parts, triggers on photos that are invisible or differ from sample to sample, and "
+        "clean-label poison made with a surrogate network, are not reliably found by this version."
     )
     return tuple(spots)
 
@@ -66,7 +68,8 @@ def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
     smallest = classes["balance_n"].min()
     spots = [
         f"A trigger on fewer than {MIN_TRIGGERED} samples of a class ({MIN_PATCHED} where it is a "
-        "small patch that moves) can not be told from chance."
+        f"small patch that moves, {MIN_STARK} where it stands out and the content disputes the "
+        "labels) can not be told from chance."
     ]
     if isinstance(smallest, int) and smallest < 5 * MIN_TRIGGERED:
         n = classes.filter(pl.col("balance_n") < 5 * MIN_TRIGGERED).height

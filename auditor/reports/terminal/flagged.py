@@ -56,7 +56,7 @@ def _class_cells(line: ClassSummary, most: int, room: int) -> list[Text]:
 
 
 def samples(report: Report, width: int, verbosity: int) -> Iterator[RenderableType]:
-    """The worst samples, those with one reason together below it."""
+    """The worst samples, those with one reason together below it and set in."""
     if not report.n_flagged:
         return
     chosen = worst_samples(report.flagged, 5 * _SAMPLES if verbosity > 0 else _SAMPLES)
@@ -79,7 +79,8 @@ def samples(report: Report, width: int, verbosity: int) -> Iterator[RenderableTy
             yield inset(Text.assemble(members[0], "  ", (shorten_end(why, room), "dim")))
             continue
         yield inset(Text(why, "dim"))
-        yield from (inset(Text(line, no_wrap=True, overflow="ellipsis")) for line in members)
+        below = (Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in members)
+        yield from map(inset, below)
 
 
 def _why(sample: Mapping[str, Any]) -> str:
