@@ -57,7 +57,7 @@ NOISES = {
 
 FIGURES = (
     "n", "share", "contrast", "separation", "gap", "shoulder", "excess", "edge", "disputed",
-    "disputed_rest",
+    "disputed_rest", "spread",
 )  # fmt: skip
 KEY = ("made", "split", "dataset", "size", "seed", "noise")
 DIGITS = 5

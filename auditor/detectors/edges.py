@@ -37,7 +37,7 @@ def measure(material: Material) -> Evidence:
 
 EDGES = Detector(
     id="edges",
-    version="1",
+    version="2",
     title="Edge probe: a group of samples with edges or flat areas in the same places",
     needs=frozenset({"pixels", "labels"}),
     params={

@@ -130,6 +130,7 @@ def measure(material: Material) -> Evidence:
         material.progress(done + 1, len(VIEWS))
     if not seen:
         raise InapplicableError("all images are the same")
+    table = _compared(table)
     schema = {name: pl.Int64 if name == "sharpness_any_n" else pl.Float64 for name in everywhere}
     return {
         "sample": pl.DataFrame(samples),
@@ -219,9 +220,44 @@ def _ranked(
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64))
 
 
+def _compared(table: pl.DataFrame) -> pl.DataFrame:
+    """Beside each class, what other classes show too (`elsewhere`).
+
+    Labels that depend on the image, as tired people's do, leave traces in many classes at once; a
+    trigger does in the one it points to, and one that leads to all shows in all taken together.
+    """
+    least = table.select(
+        pl.min_horizontal(f"sharpness_{name}" for name in ("within", "among", "alike"))
+    ).to_series()
+    told = {"sharpness_elsewhere": least, "sharpness_tint_elsewhere": table["sharpness_tint_excess"]}
+    columns = {
+        name: nullable(elsewhere(values.cast(pl.Float64).fill_null(np.nan).to_numpy()), pl.Float64)
+        for name, values in told.items()
+    }
+    return table.with_columns(**columns)
+
+
+def elsewhere(values: np.ndarray) -> np.ndarray:
+    """For each class, the second greatest value of the other classes.
+
+    Args:
+        values: (K,) float, NaN where a class was not measured.
+
+    Returns:
+        (K,) float, NaN where fewer than two others were measured.
+    """
+    ranked = np.sort(values[np.isfinite(values)])[::-1]
+    found = np.full(len(values), np.nan)
+    for place, value in enumerate(values):
+        others = ranked if np.isnan(value) else np.delete(ranked, np.searchsorted(-ranked, -value))
+        if len(others) > 1:
+            found[place] = others[1]
+    return found
+
+
 SHARPNESS = Detector(
     id="sharpness",
-    version="5",
+    version="6",
     title="Sharpness and tint: what samples with implausible labels have in common",
     needs=frozenset({"pixels", "probabilities", "labels"}),
     params={

@@ -80,7 +80,7 @@ def tables(standing: Standing, material: Material) -> Evidence:
 
 SHORTCUT = Detector(
     id="shortcut",
-    version="7",
+    version="8",
     title="Shortcut probe: a group of samples that low-level pixels predict too well",
     needs=frozenset({"pixels", "labels"}),
     params={"views": {name: list(view) for name, view in VIEWS.items()}, "cut": CUT},

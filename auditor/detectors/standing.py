@@ -20,6 +20,7 @@ import polars as pl
 from auditor.detectors.exclusivity import Measured, best_of_each
 from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
 from auditor.detectors.group import Group
+from auditor.detectors.implausible import spread as effective_number
 from auditor.detectors.probe import Probe, score_all, search
 from auditor.detectors.searching import MIN_CLASS_ROWS, Search
 from auditor.interfaces import Evidence, InapplicableError, Material
@@ -76,6 +77,7 @@ class Standing:
         further: label → the groups found beside the best one, each as far out as it must be.
         disputed: (N,) int64, 1 where the network disputes the label, 0 not, −1 unlabelled; None
             where no network was trained.
+        shown: (N,) int64, the class that the network sees in each image; None as above.
         spread: the best group among disputed samples; None where there are too few of them.
         copies: (N,) bool, members of groups that are one picture many times, which were set aside.
     """
@@ -84,6 +86,7 @@ class Standing:
     best: Sequence[Measured]
     further: Mapping[int, Sequence[Measured]]
     disputed: np.ndarray | None
+    shown: np.ndarray | None
     spread: Spread | None
     copies: np.ndarray
 
@@ -141,7 +144,9 @@ def stand_apart(
     found = [one for one in spreads if one is not None]
     spread = max(found, key=lambda one: one.merit, default=None)
     material.progress(len(by_class) + 2, len(by_class) + 2)
-    return Standing(probe, best, further, disputes["network"], spread, looked.copies)
+    content = material.views.get(NETWORK["network"])
+    shown = None if content is None else content.argmax(axis=1)
+    return Standing(probe, best, further, disputes["network"], shown, spread, looked.copies)
 
 
 def _disputed(material: Material, view: str) -> np.ndarray | None:
@@ -201,7 +206,7 @@ def tables(prefix: str, standing: Standing, material: Material) -> Evidence:
 
 def class_schema(prefix: str) -> dict[str, type[pl.DataType]]:
     """Columns of `class_rows` and their types."""
-    disputes = dict.fromkeys((f"{prefix}_disputed", f"{prefix}_disputed_rest"), pl.Float64)
+    disputes = dict.fromkeys(_dispute_names(prefix), pl.Float64)
     return {"label": pl.Int64} | _group_schema(prefix) | disputes
 
 
@@ -210,7 +215,7 @@ def class_rows(prefix: str, standing: Standing) -> list[dict[str, object]]:
     return [
         {"label": one.group.label}
         | _group_row(prefix, one, standing.probe)
-        | _disputes(prefix, one, standing.disputed)
+        | _disputes(prefix, one, standing)
         for one in standing.best
     ]
 
@@ -239,15 +244,24 @@ def _group_row(prefix: str, one: Measured, probe: Probe) -> dict[str, object]:
     return figures(prefix, one) | {f"{prefix}_view": list(probe.views)[one.group.view]}
 
 
-def _disputes(prefix: str, one: Measured, disputed: np.ndarray | None) -> dict[str, object]:
+def _dispute_names(prefix: str) -> tuple[str, str, str]:
+    return f"{prefix}_disputed", f"{prefix}_disputed_rest", f"{prefix}_spread"
+
+
+def _disputes(prefix: str, one: Measured, standing: Standing) -> dict[str, object]:
     """How often content disputes the labels of the members, and of the rest of their class.
 
     A group of wrongly labelled samples that look alike is disputed too, but recurs in the class it
-    belongs to; a group that is disputed and exclusive owes its label to the pattern.
+    belongs to; a group that is disputed and exclusive owes its label to the pattern. Unless a whole
+    kind of things was misfiled: of how many classes the content says the disputed members are, by
+    their effective number, is 1 there.
     """
-    names = (f"{prefix}_disputed", f"{prefix}_disputed_rest")
-    if disputed is None:
+    names = _dispute_names(prefix)
+    if standing.disputed is None or standing.shown is None:
         return dict.fromkeys(names)
     rows, members = one.group.rows, one.group.members
-    shares = (float((disputed[rows[part]] == 1).mean()) for part in (members, ~members))
-    return dict(zip(names, shares, strict=True))
+    doubted = standing.disputed[rows] == 1
+    seen = standing.shown[rows[members & doubted]]
+    spread = effective_number(seen, int(standing.shown.max()) + 1) if seen.size else None
+    shares = (float(doubted[part].mean()) for part in (members, ~members))
+    return dict(zip(names, (*shares, spread), strict=True))

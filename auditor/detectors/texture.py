@@ -89,7 +89,7 @@ def _halfway(standing: Standing) -> Standing:
 
 TEXTURE = Detector(
     id="texture",
-    version="6",
+    version="7",
     title="Texture probe: a group of samples whose processing predicts their label",
     needs=frozenset({"pixels", "texture", "labels"}),
     params={"strength": STRENGTH, "steps": STEPS, "cut": CUT},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,7 +18,14 @@ from auditor.detectors import sharpness
 from auditor.detectors.implausible import at_top, excess
 from auditor.detectors.probe import fill_leverage, fit_matrix
 from auditor.detectors.shared_trait import predictions
-from auditor.detectors.sharpness import SHARPNESS, VIEWS, doubt, sharpness_of, tint_of
+from auditor.detectors.sharpness import (
+    SHARPNESS,
+    VIEWS,
+    doubt,
+    elsewhere,
+    sharpness_of,
+    tint_of,
+)
 from auditor.interfaces import Evidence, InapplicableError, Material
 
 CLASSES = 5
@@ -187,6 +195,19 @@ def test_doubt_is_the_share_of_wrong_decisions_to_expect(
     assert doubt(np.array(chance, float)) == pytest.approx(expected)
 
 
+def test_what_many_classes_show_names_none_of_them() -> None:
+    """Labels that go wrong by what a picture is tinted like, in each class in another way."""
+    images, truth = scenes(N, 4)
+    labels, rng = truth.copy(), np.random.default_rng(5)
+    for target in range(CLASSES):
+        rows = rng.choice(np.flatnonzero((truth != target) & (labels == truth)), 50, replace=False)
+        images[rows] = blend(images[rows], target)
+        labels[rows] = target
+    evidence = SHARPNESS.run(material(images, labels, truth))
+    assert (evidence["class"]["sharpness_tint_excess"] >= 5).sum() >= 3
+    assert hits(evidence, "BKD016") == []
+
+
 @pytest.mark.parametrize("n", [80, 400])
 def test_a_warp_that_wrong_labels_of_every_class_share_is_named_and_no_class_is(n: int) -> None:
     images, truth = scenes(N, 2)
@@ -202,6 +223,17 @@ def test_a_warp_that_wrong_labels_of_every_class_share_is_named_and_no_class_is(
     found = members(evidence, "sharpness_any")
     assert found[wrong].mean() >= 0.95
     assert (found & ~wrong).sum() <= 3
+
+
+@given(st.lists(st.one_of(st.just(float("nan")), st.floats(-5, 5)), max_size=8))
+def test_elsewhere_is_the_second_of_the_others(values: list[float]) -> None:
+    found = elsewhere(np.array(values, float))
+    for place, one in enumerate(found):
+        others = [v for i, v in enumerate(values) if i != place and not math.isnan(v)]
+        if len(others) < 2:
+            assert math.isnan(one)
+        else:
+            assert one == sorted(others)[-2]
 
 
 @given(st.integers(0, 1000))
