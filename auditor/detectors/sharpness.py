@@ -229,7 +229,10 @@ def _compared(table: pl.DataFrame) -> pl.DataFrame:
     least = table.select(
         pl.min_horizontal(f"sharpness_{name}" for name in ("within", "among", "alike"))
     ).to_series()
-    told = {"sharpness_elsewhere": least, "sharpness_tint_elsewhere": table["sharpness_tint_excess"]}
+    told = {
+        "sharpness_elsewhere": least,
+        "sharpness_tint_elsewhere": table["sharpness_tint_excess"],
+    }
     columns = {
         name: nullable(elsewhere(values.cast(pl.Float64).fill_null(np.nan).to_numpy()), pl.Float64)
         for name, values in told.items()
