@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from auditor.config import Config
-from auditor.detectors.second_opinion import ridge_scores
+from auditor.detectors.labels.second_opinion import ridge_scores
 from auditor.engines import WorkerPool
 from auditor.errors import AuditorError
 from auditor.features.calibration import fit_temperature, softmax

@@ -29,8 +29,8 @@ from stamping import load
 
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.benching.scoring import auroc
+from auditor.detectors.probing.trigger import correlation
 from auditor.detectors.shortcut import SHORTCUT
-from auditor.detectors.trigger import correlation
 from auditor.features.network import choose_hardware, load_network
 from auditor.features.suspect import load_views, make_suspect
 from auditor.features.training import Scaling, measure_scaling, predict

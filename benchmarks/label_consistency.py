@@ -30,8 +30,8 @@ from auditor.attacks.parquet_copy import open_parquet
 from auditor.attacks.planning import typed_params
 from auditor.attacks.rewriting import thumbnails
 from auditor.detectors.label_consistency import WRONG
-from auditor.detectors.label_noise import judge_labels
-from auditor.detectors.second_opinion import both_opinions
+from auditor.detectors.labels.noise import judge_labels
+from auditor.detectors.labels.second_opinion import both_opinions
 from auditor.features.reference import OUTPUTS, train_reference
 from auditor.interfaces import AttackRequest, Material
 

@@ -26,7 +26,7 @@ import probe_gate
 from drawing import DATASETS, backdoor_rules, fires
 from gate_null import Pool, pool, relabel
 
-from auditor.detectors.shared_trait import ANYWHERE, COUNTS, RANKS
+from auditor.detectors.probing.shared_trait import ANYWHERE, COUNTS, RANKS
 from auditor.detectors.sharpness import SHARPNESS, VIEWS
 from auditor.features.pixels import perceptual_hash
 from auditor.interfaces import Material

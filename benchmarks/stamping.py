@@ -31,9 +31,9 @@ from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.parquet_copy import open_parquet, parquet_files
 from auditor.attacks.planning import find_attack, typed_params
 from auditor.attacks.rewriting import thumbnails
-from auditor.detectors import stamping
+from auditor.detectors.probing import stamping
+from auditor.detectors.probing.trigger import channels_of, correlation, estimate
 from auditor.detectors.shortcut import SHORTCUT
-from auditor.detectors.trigger import channels_of, correlation, estimate
 from auditor.features.reference import train_reference
 from auditor.ingest import Ledger
 from auditor.interfaces import AttackRequest, Material, Victim

@@ -1,4 +1,7 @@
-"""Detectors: each measures samples from their views, with its own null, and judges nothing."""
+"""Detectors: each measures samples from their views, with its own null, and judges nothing.
+
+One detector a file; what they share lies in ``probing``, ``labels`` and ``populations``.
+"""
 
 from auditor.detectors.activation_clustering import ACTIVATION_CLUSTERING
 from auditor.detectors.edges import EDGES

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.subpopulation import (
+from auditor.detectors.populations.subpopulation import (
     MIN_BLOCK,
     class_blocks,
     class_table,

@@ -8,9 +8,9 @@ filters, cell by cell (``detail``). The search is that of the shortcut probe (``
 
 from __future__ import annotations
 
-from auditor.detectors.detail import EDGE_SCALE, local_detail
-from auditor.detectors.probe import fit_matrix
-from auditor.detectors.standing import fitted_rows, stand_apart, tables
+from auditor.detectors.probing.detail import EDGE_SCALE, local_detail
+from auditor.detectors.probing.probe import fit_matrix
+from auditor.detectors.probing.standing import fitted_rows, stand_apart, tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "edges"

@@ -15,8 +15,8 @@ import polars as pl
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from auditor.detectors.figures import sample_frame
-from auditor.detectors.group import CUT
+from auditor.detectors.probing.figures import sample_frame
+from auditor.detectors.probing.group import CUT
 from auditor.interfaces import Evidence
 
 VERSION = "2"

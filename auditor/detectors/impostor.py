@@ -15,15 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.figures import sample_frame
-from auditor.detectors.likeness import foreignness, some_of
-from auditor.detectors.mixture import (
+from auditor.detectors.populations.mixture import (
     Populations,
     even_distribution,
     evenness,
     fit_populations,
 )
-from auditor.detectors.subpopulation import (
+from auditor.detectors.populations.subpopulation import (
     MIN_BLOCK,
     Block,
     class_blocks,
@@ -31,6 +29,8 @@ from auditor.detectors.subpopulation import (
     read_block,
     whitener,
 )
+from auditor.detectors.probing.figures import sample_frame
+from auditor.detectors.probing.likeness import foreignness, some_of
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 N_DIRECTIONS = 12

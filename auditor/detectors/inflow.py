@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.figures import sample_frame
-from auditor.detectors.group import CUT
-from auditor.detectors.implausible import implausible, spread
+from auditor.detectors.labels.implausible import implausible, spread
+from auditor.detectors.probing.figures import sample_frame
+from auditor.detectors.probing.group import CUT
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 DEPTH = 0.5

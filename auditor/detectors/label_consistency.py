@@ -1,7 +1,7 @@
 """Label consistency: does the content agree with the label?
 
 Out-of-fold probabilities of the network and of a ridge classifier on its penultimate layer
-(``second_opinion``) say how likely each label is wrong (``label_noise``); the labels of the nearest
+(``second_opinion``) say how likely each label is wrong (``noise``); the labels of the nearest
 neighbours in that layer are shown beside them.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.label_confidence import CONFIDENT
-from auditor.detectors.label_noise import MIN_CLASS, Judgement, judge_labels
-from auditor.detectors.neighbours import MAX_REFERENCE, N_NEIGHBOURS, neighbour_agreement
-from auditor.detectors.second_opinion import STRENGTH, both_opinions
+from auditor.detectors.labels.confidence import CONFIDENT
+from auditor.detectors.labels.neighbours import MAX_REFERENCE, N_NEIGHBOURS, neighbour_agreement
+from auditor.detectors.labels.noise import MIN_CLASS, Judgement, judge_labels
+from auditor.detectors.labels.second_opinion import STRENGTH, both_opinions
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 WRONG = 0.5

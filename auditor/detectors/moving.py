@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.exclusivity import Measured, against_others, best_of_each
-from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
-from auditor.detectors.group import CUT, Group
-from auditor.detectors.probe import Probe, fit_matrix, is_grey, search
-from auditor.detectors.salient import FEATURES, FLOOR, SIDE, fourier, salient
-from auditor.detectors.searching import MIN_CLASS_ROWS
-from auditor.detectors.standing import fitted_rows
-from auditor.detectors.template import REACH, Background, background, grow
+from auditor.detectors.probing.exclusivity import Measured, against_others, best_of_each
+from auditor.detectors.probing.figures import figures, figures_schema, nearest, sample_frame
+from auditor.detectors.probing.group import CUT, Group
+from auditor.detectors.probing.probe import Probe, fit_matrix, is_grey, search
+from auditor.detectors.probing.salient import FEATURES, FLOOR, SIDE, fourier, salient
+from auditor.detectors.probing.searching import MIN_CLASS_ROWS
+from auditor.detectors.probing.standing import fitted_rows
+from auditor.detectors.probing.template import REACH, Background, background, grow
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 STRENGTH = 1e-2

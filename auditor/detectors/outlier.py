@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.separation import Tail, apart
+from auditor.detectors.populations.separation import Tail, apart
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 BLOCK = 4_096

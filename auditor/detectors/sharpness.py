@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.detail import BLOCK, SIDE, WARP_SCALE, local_detail
-from auditor.detectors.implausible import DEPTH, MIN_IMPLAUSIBLE, ROUNDS, implausible
-from auditor.detectors.probe import fill_leverage, fit_matrix
-from auditor.detectors.shared_trait import (
+from auditor.detectors.labels.implausible import DEPTH, MIN_IMPLAUSIBLE, ROUNDS, implausible
+from auditor.detectors.populations.subpopulation import nullable
+from auditor.detectors.probing.detail import BLOCK, SIDE, WARP_SCALE, local_detail
+from auditor.detectors.probing.probe import fill_leverage, fit_matrix
+from auditor.detectors.probing.shared_trait import (
     ANYWHERE,
     COUNTS,
     RANKS,
@@ -31,8 +32,7 @@ from auditor.detectors.shared_trait import (
     fitted_of,
     ranks,
 )
-from auditor.detectors.standing import fitted_rows
-from auditor.detectors.subpopulation import nullable
+from auditor.detectors.probing.standing import fitted_rows
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PATCH = 4

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from auditor.detectors.group import CUT
-from auditor.detectors.probe import VIEWS, fit
-from auditor.detectors.stamping import STAMPED_SCHEMA, stamp_best
-from auditor.detectors.standing import OPINIONS, Standing, fitted_rows, stand_apart
-from auditor.detectors.standing import tables as group_tables
+from auditor.detectors.probing.group import CUT
+from auditor.detectors.probing.probe import VIEWS, fit
+from auditor.detectors.probing.stamping import STAMPED_SCHEMA, stamp_best
+from auditor.detectors.probing.standing import OPINIONS, Standing, fitted_rows, stand_apart
+from auditor.detectors.probing.standing import tables as group_tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "shortcut"

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from auditor.detectors.foreign import with_foreignness
-from auditor.detectors.group import CUT
-from auditor.detectors.probe import fit_matrix
-from auditor.detectors.standing import Standing, fitted_rows, stand_apart, tables
+from auditor.detectors.probing.foreign import with_foreignness
+from auditor.detectors.probing.group import CUT
+from auditor.detectors.probing.probe import fit_matrix
+from auditor.detectors.probing.standing import Standing, fitted_rows, stand_apart, tables
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
 
 PREFIX = "texture"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.figures import sample_frame
 from auditor.detectors.impostor import (
     MIN_GROUP,
     N_DIRECTIONS,
@@ -19,7 +18,8 @@ from auditor.detectors.impostor import (
     find,
     without_copies,
 )
-from auditor.detectors.subpopulation import MIN_BLOCK, Block
+from auditor.detectors.populations.subpopulation import MIN_BLOCK, Block
+from auditor.detectors.probing.figures import sample_frame
 from auditor.interfaces import Detector, Evidence, Material
 
 

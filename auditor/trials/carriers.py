@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.trigger import MAX_ROWS, Trigger, estimate
+from auditor.detectors.probing.trigger import MAX_ROWS, Trigger, estimate
 from auditor.measure import Measurements
 from auditor.records import Finding
 

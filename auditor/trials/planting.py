@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from auditor.detectors.label_consistency import WRONG
-from auditor.detectors.label_noise import judge_labels
-from auditor.detectors.searching import MIN_CLASS_ROWS
-from auditor.detectors.second_opinion import both_opinions
+from auditor.detectors.labels.noise import judge_labels
+from auditor.detectors.labels.second_opinion import both_opinions
+from auditor.detectors.probing.searching import MIN_CLASS_ROWS
 from auditor.detectors.shortcut import SHORTCUT, look, tables
 from auditor.interfaces import Evidence, InapplicableError, Material
 from auditor.judging.judge import judge

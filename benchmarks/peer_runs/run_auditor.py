@@ -16,7 +16,7 @@ import polars as pl
 from timed import load, timed, write
 
 from auditor.detectors import DETECTORS
-from auditor.detectors.label_noise import judge_labels
+from auditor.detectors.labels.noise import judge_labels
 from auditor.interfaces import Evidence, InapplicableError, Material
 from auditor.judging.ruleset import load_rules
 from auditor.records import Rule

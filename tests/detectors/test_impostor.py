@@ -7,13 +7,13 @@ from judged import hits
 from material import material
 
 from auditor.detectors.impostor import measure, runners
-from auditor.detectors.likeness import N_NEIGHBOURS, foreignness, thumbnails, votes
-from auditor.detectors.mixture import (
+from auditor.detectors.populations.mixture import (
     Populations,
     even_distribution,
     evenness,
     fit_populations,
 )
+from auditor.detectors.probing.likeness import N_NEIGHBOURS, foreignness, thumbnails, votes
 from auditor.interfaces import InapplicableError, Material
 from auditor.tables import check_evidence
 

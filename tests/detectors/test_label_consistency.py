@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from material import material
 
-from auditor.detectors import neighbours
 from auditor.detectors.label_consistency import LABEL_CONSISTENCY, measure
-from auditor.detectors.neighbours import neighbour_agreement
+from auditor.detectors.labels import neighbours
+from auditor.detectors.labels.neighbours import neighbour_agreement
 from auditor.interfaces import InapplicableError
 from auditor.tables import check_evidence
 

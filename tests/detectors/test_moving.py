@@ -15,10 +15,10 @@ from material import material as bare
 
 from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.rewriting import thumbnails
-from auditor.detectors import salient as windows
-from auditor.detectors import template
-from auditor.detectors.group import Group
 from auditor.detectors.moving import MOVING
+from auditor.detectors.probing import salient as windows
+from auditor.detectors.probing import template
+from auditor.detectors.probing.group import Group
 from auditor.interfaces import Evidence, InapplicableError, Material
 
 ROOT = Path(__file__).resolve().parents[2]

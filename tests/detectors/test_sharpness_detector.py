@@ -15,9 +15,9 @@ from judged import fired, hits
 from material import material as bare
 
 from auditor.detectors import sharpness
-from auditor.detectors.implausible import at_top, excess
-from auditor.detectors.probe import fill_leverage, fit_matrix
-from auditor.detectors.shared_trait import predictions
+from auditor.detectors.labels.implausible import at_top, excess
+from auditor.detectors.probing.probe import fill_leverage, fit_matrix
+from auditor.detectors.probing.shared_trait import predictions
 from auditor.detectors.sharpness import (
     SHARPNESS,
     VIEWS,
@@ -261,7 +261,7 @@ def test_predictions_leave_each_row_out(seed: int, block: int) -> None:
     targets = np.zeros((40, 2), np.float32)
     targets[:30] = rng.random((30, 2))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("auditor.detectors.ridge.BLOCK", block)
+        patched.setattr("auditor.detectors.probing.ridge.BLOCK", block)
         probe = fit_matrix(coded, index, {"sharpness": (None, VIEWS["sharpness"].strength)})
         fill_leverage(probe, index)
         found = predictions(probe, np.arange(40), targets)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from judged import hits
 from material import material as bare
 
-from auditor.detectors.candidates import self_train, settle, top
-from auditor.detectors.group import Group
+from auditor.detectors.probing.candidates import self_train, settle, top
+from auditor.detectors.probing.group import Group
 from auditor.detectors.shortcut import SHORTCUT
 from auditor.interfaces import Evidence, InapplicableError, Material
 
@@ -190,7 +190,7 @@ def test_row_order_changes_the_order_alone() -> None:
 
 
 def test_a_class_larger_than_the_search_is_scored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditor.detectors.probe.MAX_CLASS_ROWS", 250)
+    monkeypatch.setattr("auditor.detectors.probing.probe.MAX_CLASS_ROWS", 250)
     images, labels, poisoned = stamp(*natural(2400, 12), 120, 1)
     evidence = SHORTCUT.run(material(images, labels))
     assert fired(evidence) == [1]

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from material import activations, material
 
-from auditor.detectors.spectral import measure, squared_projection
-from auditor.detectors.subpopulation import (
+from auditor.detectors.populations.subpopulation import (
     MIN_BLOCK,
     MIN_MINOR,
     best_split,
@@ -14,6 +13,7 @@ from auditor.detectors.subpopulation import (
     second_moment,
     whitener,
 )
+from auditor.detectors.spectral import measure, squared_projection
 from auditor.interfaces import InapplicableError
 from auditor.tables import check_evidence
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.copies import MOSTLY, share_of_copies
-from auditor.detectors.exclusivity import Measured, best_of_each
-from auditor.detectors.group import ENOUGH
-from auditor.detectors.probe import Probe, search
+from auditor.detectors.probing.copies import MOSTLY, share_of_copies
+from auditor.detectors.probing.exclusivity import Measured, best_of_each
+from auditor.detectors.probing.group import ENOUGH
+from auditor.detectors.probing.probe import Probe, search
 from auditor.interfaces import Material
 
 MIN_CLASS_ROWS = 40

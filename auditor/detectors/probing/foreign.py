@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from auditor.detectors.exclusivity import Measured
-from auditor.detectors.likeness import Foreignness, foreignness, some_of
-from auditor.detectors.standing import Standing
+from auditor.detectors.probing.exclusivity import Measured
+from auditor.detectors.probing.likeness import Foreignness, foreignness, some_of
+from auditor.detectors.probing.standing import Standing
 from auditor.interfaces import Evidence, Material
 
 LEAST_MEMBERS = 20

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.detectors.group import Group
-from auditor.detectors.likeness import thumbnails
+from auditor.detectors.probing.group import Group
+from auditor.detectors.probing.likeness import thumbnails
 
 CLOSE = 0.3
 """Distance of a near-copy, relative to what lies between a picture of its class and the nearest of

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.probe import fit
-from auditor.detectors.shortcut import SHORTCUT
-from auditor.detectors.stamping import held_out_weights, resemblance, small
-from auditor.detectors.trigger import (
+from auditor.detectors.probing.probe import fit
+from auditor.detectors.probing.stamping import held_out_weights, resemblance, small
+from auditor.detectors.probing.trigger import (
     PATTERN_DEVIATION,
     Trigger,
     channels_of,
@@ -20,6 +19,7 @@ from auditor.detectors.trigger import (
     replaced,
     shrink,
 )
+from auditor.detectors.shortcut import SHORTCUT
 from tests.detectors.test_shortcut import content, material, natural, stamp
 
 SIDE = 16

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.group import CUT
-from auditor.detectors.ridge import leave_one_out
+from auditor.detectors.probing.group import CUT
+from auditor.detectors.probing.ridge import leave_one_out
 
 SEED_SHARES = (0.005, 0.03, 0.15, 0.5)
 """Shares of the class in a label seed: poison is 0.3 % … 15 % of most target classes, and half of

@@ -6,7 +6,7 @@ the disputes lie: hard images lie where the network is unsure, wrong labels lie 
 
 1. the *floor* ε is the rate of disputes that is left where the given label is least likely; with
    no floor beyond its sampling error, no label is called wrong;
-2. disputes there say *which* labels noise puts in place of which (``label_pattern``); confusion
+2. disputes there say *which* labels noise puts in place of which (``pattern``); confusion
    that goes both ways counts as noise only if the network knows the data well, for a weak one
    confuses similar classes just as people do;
 3. where it knows them well and the pattern is such confusion, noise grows with difficulty: as the
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.label_confidence import (
+from auditor.detectors.labels.confidence import (
     confidence_rank,
     confident_disputes,
     noise_growth,
@@ -32,7 +32,7 @@ from auditor.detectors.label_confidence import (
     read_floor,
     uneven_weight,
 )
-from auditor.detectors.label_pattern import (
+from auditor.detectors.labels.pattern import (
     DEVIATIONS,
     STRICT,
     Floor,

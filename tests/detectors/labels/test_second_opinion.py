@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors import second_opinion
-from auditor.detectors.second_opinion import both_opinions, combine, ridge_scores, softmax
+from auditor.detectors.labels import second_opinion
+from auditor.detectors.labels.second_opinion import both_opinions, combine, ridge_scores, softmax
 
 
 def slow_scores(features: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:

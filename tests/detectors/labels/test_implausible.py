@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.implausible import (
+from auditor.detectors.labels.implausible import (
     BINS,
     DEPTH,
     LEAST_ODDS,

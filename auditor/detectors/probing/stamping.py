@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from auditor.detectors.exclusivity import Measured
-from auditor.detectors.group import CUT, TINY
-from auditor.detectors.probe import Probe, predict
-from auditor.detectors.ridge import MIN_SLACK
-from auditor.detectors.trigger import MAX_ROWS, Trigger, channels_of, estimate
+from auditor.detectors.probing.exclusivity import Measured
+from auditor.detectors.probing.group import CUT, TINY
+from auditor.detectors.probing.probe import Probe, predict
+from auditor.detectors.probing.ridge import MIN_SLACK
+from auditor.detectors.probing.trigger import MAX_ROWS, Trigger, channels_of, estimate
 
 N_STAMPED = 500
 """Images that are stamped: a share is known to ± 4 points (95 %)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.group import TINY
+from auditor.detectors.probing.group import TINY
 
 MIN_IMPLAUSIBLE = 25
 """Implausible samples of a class from which it is measured: fewer predict one another by accident

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from auditor.detectors.group import TINY
+from auditor.detectors.probing.group import TINY
 
 SIDE = 3
 """Pixels. Measured, CIFAR-10, 10,000 images, 100 with a moving 3×3 checkerboard: windows of 3, 4

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors import ridge
+from auditor.detectors.probing import ridge
 
 
 def draw(n: int, d: int, seed: int) -> np.ndarray:

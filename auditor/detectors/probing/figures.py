@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import polars as pl
 
-from auditor.detectors.exclusivity import Measured
-from auditor.detectors.group import CUT
+from auditor.detectors.probing.exclusivity import Measured
+from auditor.detectors.probing.group import CUT
 
 FIGURES: Mapping[str, type[pl.DataType]] = {
     "n": pl.Int64,

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.exclusivity import MAX_SCORES
-from auditor.detectors.implausible import (
+from auditor.detectors.labels.implausible import (
     MIN_IMPLAUSIBLE,
     START,
     TOP,
@@ -27,8 +26,9 @@ from auditor.detectors.implausible import (
     precedence,
     spread,
 )
-from auditor.detectors.probe import Probe, predict
-from auditor.detectors.ridge import blocks, leave_one_out
+from auditor.detectors.probing.exclusivity import MAX_SCORES
+from auditor.detectors.probing.probe import Probe, predict
+from auditor.detectors.probing.ridge import blocks, leave_one_out
 from auditor.interfaces import Material
 
 COUNTS = ("n", "share", "spread")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from auditor.detectors.ridge import leave_one_out
+from auditor.detectors.probing.ridge import leave_one_out
 
 STRENGTH = 0.01
 """Ridge penalty over the mean diagonal of the Gram."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from leaning import CLASSES, leaning, pictures
 from material import material
 
-from auditor.detectors.likeness import MAX_REFERENCE, N_NEIGHBOURS, foreignness, some_of
+from auditor.detectors.probing.likeness import MAX_REFERENCE, N_NEIGHBOURS, foreignness, some_of
 from auditor.detectors.texture import TEXTURE
 
 

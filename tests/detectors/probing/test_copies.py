@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from judged import hits
 from material import material
 
-from auditor.detectors.copies import CLOSE, share_of_copies
-from auditor.detectors.group import Group
-from auditor.detectors.likeness import thumbnails
+from auditor.detectors.probing.copies import CLOSE, share_of_copies
+from auditor.detectors.probing.group import Group
+from auditor.detectors.probing.likeness import thumbnails
 from auditor.detectors.shortcut import SHORTCUT
 
 CLASSES, SIDE = 4, 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from auditor.detectors.label_pattern import Z_95, Floor
+from auditor.detectors.labels.pattern import Z_95, Floor
 
 CONFIDENT = 0.25
 """Share of the samples, per predicted class, whose disputes show the pattern of noise."""

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.separation import Tail, apart, beyond, continued, usual_share
+from auditor.detectors.populations.separation import Tail, apart, beyond, continued, usual_share
 
 TAIL = Tail(2.5, 1.0)
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.label_noise import judge_labels
-from auditor.detectors.label_pattern import (
+from auditor.detectors.labels.noise import judge_labels
+from auditor.detectors.labels.pattern import (
     TAIL,
     even_rate,
     is_proven,

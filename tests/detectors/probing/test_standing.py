@@ -13,11 +13,11 @@ from judged import fired
 from leaning import CLASSES, content, leaning
 from material import material
 
-from auditor.detectors.candidates import SEED_SHARES, label_seeds
-from auditor.detectors.exclusivity import against_others
-from auditor.detectors.group import CUT, ENOUGH, FADING, Group
-from auditor.detectors.probe import Probe, fit_matrix
-from auditor.detectors.standing import (
+from auditor.detectors.probing.candidates import SEED_SHARES, label_seeds
+from auditor.detectors.probing.exclusivity import against_others
+from auditor.detectors.probing.group import CUT, ENOUGH, FADING, Group
+from auditor.detectors.probing.probe import Probe, fit_matrix
+from auditor.detectors.probing.standing import (
     MAX_OWN_PROBABILITY,
     OPINIONS,
     SURE_GAP,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors.label_confidence import (
+from auditor.detectors.labels.confidence import (
     confidence_rank,
     confident_disputes,
     even_share,
@@ -14,7 +14,7 @@ from auditor.detectors.label_confidence import (
     read_floor,
     wilson_interval,
 )
-from auditor.detectors.label_noise import judge_labels, noise_share
+from auditor.detectors.labels.noise import judge_labels, noise_share
 
 K = 10
 

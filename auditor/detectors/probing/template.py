@@ -16,9 +16,9 @@ import numpy as np
 import scipy.fft
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from auditor.detectors.group import CUT, TINY, Group
-from auditor.detectors.probe import MAX_SHARE
-from auditor.detectors.salient import FLOOR, tiles
+from auditor.detectors.probing.group import CUT, TINY, Group
+from auditor.detectors.probing.probe import MAX_SHARE
+from auditor.detectors.probing.salient import FLOOR, tiles
 
 REACH = 5
 """Pixels around the salient window's middle: 11×11 holds most of an 8×8 trigger at any offset."""

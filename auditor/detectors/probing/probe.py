@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auditor.detectors.candidates import label_seeds, self_train, settle, spectral_seeds
-from auditor.detectors.group import CUT, Group
-from auditor.detectors.ridge import (
+from auditor.detectors.probing.candidates import label_seeds, self_train, settle, spectral_seeds
+from auditor.detectors.probing.group import CUT, Group
+from auditor.detectors.probing.ridge import (
     MIN_SLACK,
     Ridge,
     blocks,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.detectors.group import CUT, TINY, Group
-from auditor.detectors.probe import Probe, score_all
+from auditor.detectors.probing.group import CUT, TINY, Group
+from auditor.detectors.probing.probe import Probe, score_all
 
 MAX_OUTSIDE = 0.005
 CLEAR_OF_REST = 5.0

@@ -17,12 +17,12 @@ from itertools import chain
 import numpy as np
 import polars as pl
 
-from auditor.detectors.exclusivity import Measured, best_of_each
-from auditor.detectors.figures import figures, figures_schema, nearest, sample_frame
-from auditor.detectors.group import Group
-from auditor.detectors.implausible import spread as effective_number
-from auditor.detectors.probe import Probe, score_all, search
-from auditor.detectors.searching import MIN_CLASS_ROWS, Search
+from auditor.detectors.labels.implausible import spread as effective_number
+from auditor.detectors.probing.exclusivity import Measured, best_of_each
+from auditor.detectors.probing.figures import figures, figures_schema, nearest, sample_frame
+from auditor.detectors.probing.group import Group
+from auditor.detectors.probing.probe import Probe, score_all, search
+from auditor.detectors.probing.searching import MIN_CLASS_ROWS, Search
 from auditor.interfaces import Evidence, InapplicableError, Material
 
 MIN_ROWS = 100

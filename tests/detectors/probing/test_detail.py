@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.detectors import detail
-from auditor.detectors.detail import EDGE_SCALE, WARP_SCALE, Scale, local_detail
+from auditor.detectors.probing import detail
+from auditor.detectors.probing.detail import EDGE_SCALE, WARP_SCALE, Scale, local_detail
 
 SCALES = st.sampled_from((WARP_SCALE, EDGE_SCALE))
 

@@ -1,0 +1,1 @@
+"""Populations: does a class hold a second one, by activations, answers or the tail of a score?"""

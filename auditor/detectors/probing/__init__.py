@@ -1,0 +1,1 @@
+"""Probing: the search for groups of samples that low-level views predict from one another."""
