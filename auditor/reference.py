@@ -115,8 +115,9 @@ def make_plain(
         if len(np.unique(learnt[learnt >= 0])) < 2:
             raise InapplicableError("needs labels of at least two classes")
         plain = linear_opinion(
-            ledger.views["pixels"], learnt, len(ledger.class_names), settings.seed, home
-        )
+            ledger.views["pixels"], learnt, len(ledger.class_names), settings.seed, home,
+            settings.n_workers,
+        )  # fmt: skip
         buffer = io.BytesIO()
         np.save(buffer, plain, allow_pickle=False)
         write_atomically(path, buffer.getvalue())
@@ -124,7 +125,12 @@ def make_plain(
 
 
 def linear_opinion(
-    pixels: np.ndarray, labels: np.ndarray, n_classes: int, seed: int, home: Path
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    seed: int,
+    home: Path,
+    workers: int = 1,
 ) -> np.ndarray:
     """Class probabilities by ridge regression on patch statistics, leave-one-out.
 
@@ -134,6 +140,7 @@ def linear_opinion(
         n_classes: K.
         seed: of the filters.
         home: where statistics lie while they are needed, 0.8 kB an image.
+        workers: threads that take the statistics; the result does not depend on them.
 
     Returns:
         (N, K) float32.
@@ -149,7 +156,7 @@ def linear_opinion(
     with tempfile.TemporaryFile(dir=home) as file:
         # On disk, so that memory does not grow with the dataset.
         features = np.memmap(file, np.float16, "w+", shape=(len(pixels), WIDTH))
-        for part, statistics in patch_statistics(pixels, filters):
+        for part, statistics in patch_statistics(pixels, filters, workers):
             features[part] = statistics
         scores = ridge_scores(features, labels, n_classes)
     return softmax(scores / fit_temperature(scores, labels))

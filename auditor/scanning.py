@@ -174,10 +174,8 @@ def _learn(
     """Train the networks of the profile: the reference's record, and every view for detectors."""
     home = kit.store.dataset_folder(ledger.fingerprint, *kit.review.key)
     reference, views, absent = _reference(kit, catalog, ledger, part, taken, home)
-    digest = reference.digest if reference else ""
-    if kit.settings.profile != "fast":
-        views = {**views, **part.take(_plain(kit, ledger, taken, home))}
-        digest = f"{digest}plain-{PLAIN_VERSION}"
+    views = {**views, **part.take(_plain(kit, ledger, taken, home))}
+    digest = f"{reference.digest if reference else ''}plain-{PLAIN_VERSION}"
     if kit.settings.profile == "thorough":
         known, learnt, why = _victim(kit, ledger, taken, home)
         views = {**views, **part.take(learnt)}

@@ -153,7 +153,11 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
             "total": round(clock["judged"] - clock["started"], 2),
             **{f"scan_{stage}": spent for stage, spent in report.timings.items()},
         },
-        machine={**machine(), "features": "kept" if kept else "made"},
+        machine={
+            **machine(),
+            "features": "kept" if kept else "made",
+            "reference_device": report.reference.device if report.reference else "none",
+        },
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

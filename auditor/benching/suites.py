@@ -70,16 +70,16 @@ image). Attacks that nobody evaluates as poison of training sets get 1–5 %."""
 
 QUICK_DEFAULT: tuple[Row, ...] = (
     Row(CLEAN, (0.0,)),
-    Row("badnets", (0.05,)),
     Row("label_flip", (0.1,)),
 )
 QUICK_FAST: tuple[Row, ...] = (
     Row(CLEAN, (0.0,)),
     Row("badnets", (0.01, 0.03)),
     Row("blended", (0.03, 0.05)),
+    Row("all_to_all", (0.05,)),
 )
-"""Few, so that they take three minutes on two cores: the whole scan where labels are judged, which
-needs the network, and the fast profile for triggers."""
+"""Few, so that they take two minutes on two cores (six where the CPU has no bfloat16): the whole
+scan where labels are judged, which needs the network, and the fast profile for triggers."""
 
 IMPLANT: tuple[Row, ...] = (
     Row(CLEAN, (0.0,)),

@@ -10,13 +10,16 @@ trigger lies would tell the other parts how to vote.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from auditor.features.folds import content_keys
 
-VERSION = "1"
+VERSION = "2"
 """Raise it with anything that changes the statistics: stored opinions are then made anew."""
 
 N_FILTERS = 192
@@ -48,7 +51,10 @@ FLAT = 5.0
 """Standard deviation under which a patch is too flat to be a filter."""
 
 BATCH = 16
-"""Images at a time: their responses stay in the cache, which is eight times as fast as with 256."""
+"""Images at a time: their responses stay in the cache."""
+
+BLOCK = 1_024
+"""Images that one thread is given at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,9 @@ def draw_filters(pixels: np.ndarray, seed: int) -> Filters | None:
     return Filters(np.ascontiguousarray(shaped), (laid @ centre).astype(np.float32))
 
 
-def patch_statistics(pixels: np.ndarray, filters: Filters) -> Iterator[tuple[slice, np.ndarray]]:
+def patch_statistics(
+    pixels: np.ndarray, filters: Filters, workers: int = 1
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of rows with their (B, `WIDTH`) float16 statistics.
 
     Each patch is normalised and laid under each filter; what exceeds `THRESHOLD`, and what falls
@@ -110,21 +118,42 @@ def patch_statistics(pixels: np.ndarray, filters: Filters) -> Iterator[tuple[sli
     Args:
         pixels: (N, 32, 32, 3) uint8, may be memory-mapped.
         filters: from `draw_filters`.
+        workers: blocks at a time; the result does not depend on it.
     """
-    import torch
-    from torch.nn import functional
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    weights = torch.from_numpy(filters.weights)
-    sums = weights.sum(dim=(1, 2, 3))[None, :, None, None]
-    offset = torch.from_numpy(filters.offset)[None, :, None, None]
-    for start in range(0, len(pixels), BATCH):
-        part = slice(start, min(start + BATCH, len(pixels)))
-        images = torch.from_numpy(np.ascontiguousarray(pixels[part]).astype(np.float32))
-        images = images.permute(0, 3, 1, 2)
-        mean = functional.avg_pool2d(images.mean(1, keepdim=True), SIDE, STRIDE)
-        square = functional.avg_pool2d((images * images).mean(1, keepdim=True), SIDE, STRIDE)
-        spread = torch.sqrt((square - mean * mean).clamp(min=0) + LEAST_VARIANCE)
-        response = functional.conv2d(images, weights, stride=STRIDE)
-        response.sub_(sums * mean).div_(spread).sub_(offset)
-        sides = [(sign * response - THRESHOLD).relu_().mean(dim=(2, 3)) for sign in (1, -1)]
-        yield part, torch.cat(sides, dim=1).sqrt().numpy().astype(np.float16)
+    parts = [slice(start, start + BLOCK) for start in range(0, len(pixels), BLOCK)]
+    one = partial(_statistics, pixels, filters)
+    # Each product is too small to be shared between threads: two of them side by side take half.
+    with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as threads:
+        yield from zip(parts, threads.map(one, parts), strict=True)
+
+
+def _statistics(pixels: np.ndarray, filters: Filters, part: slice) -> np.ndarray:
+    """(B, `WIDTH`) float16 of one block, a few images at a time."""
+    images = pixels[part]
+    kernel = filters.weights.transpose(1, 2, 3, 0).reshape(-1, len(filters.offset))
+    found = np.empty((len(images), 2 * len(filters.offset)), np.float16)
+    for start in range(0, len(images), BATCH):
+        few = slice(start, start + BATCH)
+        response = normalised_patches(images[few]) @ kernel
+        response -= filters.offset
+        above = np.maximum(response - THRESHOLD, 0).mean(axis=1)
+        below = np.maximum(-response - THRESHOLD, 0).mean(axis=1)
+        found[few] = np.sqrt(np.concatenate([above, below], axis=1))
+    return found
+
+
+def normalised_patches(images: np.ndarray) -> np.ndarray:
+    """The patches of images (B, S, S, 3), each without its mean and in units of its deviation.
+
+    Returns:
+        (B, P, 3·`SIDE`²) float32 of P patches an image, colours first, as `Filters.weights` are.
+    """
+    windows = sliding_window_view(images.astype(np.float32), (SIDE, SIDE), axis=(1, 2))
+    laid = windows[:, ::STRIDE, ::STRIDE]
+    patches = laid.reshape(len(images), laid.shape[1] * laid.shape[2], -1)
+    patches -= patches.mean(axis=2, keepdims=True)
+    square = np.einsum("bpd,bpd->bp", patches, patches) / patches.shape[2]
+    patches /= np.sqrt(square + LEAST_VARIANCE)[..., None]
+    return patches

@@ -40,7 +40,7 @@ def blind_spots(
         if run.status != "ok"
     )
     spots.extend(_size_spots(evidence))
-    spots.extend(_content_spots(evidence))
+    spots.extend(_content_spots(evidence, runs))
     spots.extend(_planted_spots(evidence))
     if reference is not None and reference.accuracy is not None:
         spots.extend(_reference_spots(reference.accuracy))
@@ -79,13 +79,21 @@ def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
     return spots
 
 
-def _content_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
-    """The probes could not ask whether the content disputes the labels of a group."""
+def _content_spots(
+    evidence: Mapping[Scope, pl.DataFrame], runs: Sequence[DetectorRun]
+) -> list[str]:
+    """The probes could not ask a network whether the content disputes the labels of a group."""
     classes = evidence.get("class")
     if classes is None or "shortcut_disputed" not in classes.columns:
         return []
     if classes["shortcut_disputed"].null_count() < classes.height:
         return []
+    if any(run.id == "plain" and run.status == "ok" for run in runs):
+        return [
+            "No network says which labels the content disputes, only a linear classifier: triggers "
+            "that samples of other classes show too could not be told, nor could warps, faint "
+            "pictures and noise that lead to many classes."
+        ]
     return [
         "Nothing says which labels the content disputes: triggers that lead to many classes, and "
         "those that samples of other classes show too, could not be told."

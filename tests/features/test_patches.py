@@ -74,16 +74,30 @@ def test_statistics_are_their_plain_twin() -> None:
         np.testing.assert_allclose(found[row], twin(pixels[row], filters), atol=2e-3)
 
 
-@given(st.integers(0, 1000), st.sampled_from([1, 7, 64]))
+@given(st.integers(0, 1000), st.sampled_from([1, 7, 64]), st.sampled_from([10, 1024]))
 @settings(max_examples=5, deadline=None)
-def test_neither_the_order_of_images_nor_the_batch_counts(seed: int, batch: int) -> None:
+def test_neither_the_order_of_images_nor_the_batch_counts(
+    seed: int, batch: int, block: int
+) -> None:
     pixels, _ = textured(60, 3)
     order = np.random.default_rng(seed).permutation(60)
     whole = statistics(pixels, drawn(pixels))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(patches, "BATCH", batch)
+        patched.setattr(patches, "BLOCK", block)
         mixed = statistics(pixels[order], drawn(pixels[order]))
     np.testing.assert_allclose(whole[order].astype(float), mixed.astype(float), atol=2e-3)
+
+
+def test_how_many_threads_work_does_not_count() -> None:
+    pixels, _ = textured(70, 8)
+    filters = drawn(pixels)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(patches, "BLOCK", 16)
+        one, four = (list(patch_statistics(pixels, filters, n)) for n in (1, 4))
+    assert [part for part, _ in one] == [part for part, _ in four]
+    for (_, alone), (_, together) in zip(one, four, strict=True):
+        np.testing.assert_array_equal(alone, together)
 
 
 def test_brightness_and_contrast_hardly_count() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from auditor.judging.blind_spots import MIN_PATCHED, MIN_TRIGGERED, blind_spots
 from auditor.judging.ruleset import load_rules
-from auditor.records import Coverage, Reference, Scope
+from auditor.records import Coverage, DetectorRun, Reference, Scope
 
 SAMPLES = pl.DataFrame({"format": ["PNG"], "width": [32], "height": [32]})
 SEEN = Coverage(discovered=500, scanned=500, refused=0, by_reason={})
@@ -28,6 +28,15 @@ def test_it_says_that_labels_were_not_held_against_content_only_where_they_were_
     assert "which labels the content disputes" in said(classes(None))
     assert "which labels the content disputes" not in said(classes(0.1))
     assert "which labels the content disputes" not in said(pl.DataFrame({"balance_n": [250]}))
+
+
+def test_it_says_that_a_linear_classifier_alone_held_labels_against_content() -> None:
+    evidence: dict[Scope, pl.DataFrame] = {"class": classes(None)}
+    for status, told in (("ok", True), ("inapplicable", False)):
+        run = DetectorRun("plain", "1", status, 0.1, {}, None)
+        text = " ".join(blind_spots(SAMPLES, evidence, SEEN, (run,), None))
+        assert ("only a linear classifier" in text) == told
+        assert ("Nothing says which labels" in text) != told
 
 
 def test_a_weak_reference_sees_disputed_triggers_poorly() -> None:
