@@ -9,7 +9,7 @@ against the others as every group is (``group``, ``exclusivity``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from auditor.detectors.probing.figures import figures, figures_schema, nearest, 
 from auditor.detectors.probing.group import CUT, Group
 from auditor.detectors.probing.probe import Probe, fit_matrix, is_grey, search
 from auditor.detectors.probing.salient import FEATURES, FLOOR, SIDE, fourier, salient
-from auditor.detectors.probing.searching import MIN_CLASS_ROWS
+from auditor.detectors.probing.searching import MIN_CLASS_ROWS, Search
 from auditor.detectors.probing.standing import fitted_rows
 from auditor.detectors.probing.template import REACH, Background, background, grow
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
@@ -67,7 +67,7 @@ def measure(material: Material) -> Evidence:
         found = search(probe, label, rows, material.generator)
         groups += [group for group in found if group.size >= MIN_SEED]
         material.progress(done + 1, len(by_class) + 1)
-    seeds = best_of_each(probe, groups, material.labels)
+    seeds = _without_copies(probe, best_of_each(probe, groups, material.labels), by_class, material)
     scene = _Scene(probe, images, windows.centres, background(images, index), material.labels)
     best = [_carried_over(scene, seed) for seed in seeds]
     further = [
@@ -80,6 +80,19 @@ def measure(material: Material) -> Evidence:
         "sample": sample_frame(material.rows, {"moving": score}),
         "class": _class_table(best, grown),
     }
+
+
+def _without_copies(
+    probe: Probe,
+    seeds: Sequence[Measured],
+    by_class: Mapping[int, np.ndarray],
+    material: Material,
+) -> list[Measured]:
+    """The seeds; where one is of copies of a picture, the next of its class that is none."""
+    looked = Search(probe, material, dict(by_class), np.zeros(len(material.labels), dtype=bool))
+    nobody = np.empty(0, np.int64)
+    kept = [looked.without_copies(seed, nobody) for seed in seeds]
+    return [one for one in kept if one is not None and one.group.size >= MIN_SEED]
 
 
 def _class_table(best: Sequence[Measured], grown: Sequence[bool]) -> pl.DataFrame:
@@ -156,7 +169,7 @@ def _holds(grown: Group, seed: Group) -> bool:
 
 MOVING = Detector(
     id="moving",
-    version="1",
+    version="2",
     title="Moving-trigger probe: a small patch that predicts the label wherever it lies",
     needs=frozenset({"pixels", "labels"}),
     params={"side": SIDE, "floor": FLOOR, "features": FEATURES, "reach": REACH, "cut": CUT},

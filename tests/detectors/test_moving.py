@@ -124,6 +124,20 @@ def test_copies_of_one_sample_make_no_group_and_copies_of_poison_are_members() -
     assert members(evidence)[900:903].all()
 
 
+def test_one_picture_many_times_is_no_patch_that_moves() -> None:
+    images, labels, _ = stamp(*natural(1200, 8), 1, 2, 8)
+    rng = np.random.default_rng(1)
+    shown = images[np.flatnonzero(labels == 2)[0]].copy()
+    shown[10:18, 12:20] = np.random.default_rng(5).choice([0, 255], (8, 8, 3))
+    flood = np.stack([np.roll(shown, rng.integers(-1, 2, 2), (0, 1)) for _ in range(40)])
+    flood = np.clip(flood + rng.normal(rng.normal(0, 6), 2, flood.shape), 0, 255).astype(np.uint8)
+    evidence = MOVING.run(
+        material(np.concatenate([images, flood]), np.append(labels, np.full(40, 2)))
+    )
+    assert fired(evidence) == hits(evidence, "BKD011") == []
+    assert not members(evidence)[1200:].any()
+
+
 def test_unlabelled_samples_are_null() -> None:
     images, labels, _ = stamp(*natural(900, 6), 40, 1, 3)
     labels[:50] = -1
