@@ -21,6 +21,10 @@ from auditor.interfaces import InapplicableError, Progress
 from auditor.readers import Catalog
 from auditor.records import Reference
 
+MAX_VOTES = 100_000_000
+"""Samples × classes of which a linear classifier is asked (100,000 samples of a thousand classes):
+its probabilities lie in memory a few times over, 2 GB in all."""
+
 BATCH = 256
 """Pictures handed to a pretrained backbone at once."""
 
@@ -104,13 +108,14 @@ def make_plain(
         ``plain``: (N, K) float32 probabilities, leave-one-out; see `auditor.features.patches`.
 
     Raises:
-        InapplicableError: fewer than two classes, or images that are flat.
+        InapplicableError: fewer than two classes, too many for the memory, or images that are flat.
     """
     from auditor.features.patches import VERSION
 
     path = home / f"plain-{VERSION}-{settings.seed}.npy"
     if not path.exists():
         labels = ledger.scanned["label"].fill_null(-1).to_numpy()
+        _require_memory(len(labels), len(ledger.class_names))
         learnt = np.where(copies < 0, labels, -1)
         if len(np.unique(learnt[learnt >= 0])) < 2:
             raise InapplicableError("needs labels of at least two classes")
@@ -122,6 +127,14 @@ def make_plain(
         np.save(buffer, plain, allow_pickle=False)
         write_atomically(path, buffer.getvalue())
     return {"plain": np.load(path, mmap_mode="r", allow_pickle=False)}
+
+
+def _require_memory(n_samples: int, n_classes: int) -> None:
+    if n_samples * n_classes > MAX_VOTES:
+        raise InapplicableError(
+            f"{n_samples:,} samples of {n_classes:,} classes: the linear classifier keeps a "
+            f"probability of each in memory, at most {MAX_VOTES:,}"
+        )
 
 
 def linear_opinion(

@@ -36,6 +36,20 @@ def test_a_class_of_one_sample(tmp_path: Path, fast_scan: FastScan) -> None:
     assert report.exit_code == 0
 
 
+def test_more_samples_and_classes_than_a_linear_classifier_is_asked_of(
+    tmp_path: Path, fast_scan: FastScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path, {"cat": 60, "dog": 60})
+    asked = {run.id: run.status for run in fast_scan(folder).detectors}["plain"]
+    monkeypatch.setattr("auditor.reference.MAX_VOTES", 2 * 120 - 1)
+    report = fast_scan(folder, no_cache=True)
+    run = next(run for run in report.detectors if run.id == "plain")
+    assert (asked, run.status) == ("ok", "inapplicable")
+    assert "120 samples of 2 classes" in str(run.reason)
+    assert any("linear classifier keeps" in spot for spot in report.blind_spots)
+    assert report.exit_code == 0
+
+
 def test_no_labels(tmp_path: Path, fast_scan: FastScan) -> None:
     path = write_parquet(tmp_path / "t.parquet", {"image": structs(pictures(4))})
     report = fast_scan(path)
