@@ -30,6 +30,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of small sets see each image eight times, not 39: for tests of what is asked of
+    them, not of what they know."""
+    from auditor.features import training
+
+    monkeypatch.setattr(training, "MAX_EPOCHS", 8.0)
+
+
+@pytest.fixture
 def data_root() -> Path:
     """The evaluation datasets; skips where they are absent."""
     if not DATA.is_dir():

@@ -176,7 +176,7 @@ def test_a_damaged_baseline_is_refused(accepted: tuple[Path, Path], fast_scan: S
 
 
 @pytest.mark.slow
-def test_the_accepted_network_is_asked_again(tmp_path: Path) -> None:
+def test_the_accepted_network_is_asked_again(brief: None, tmp_path: Path) -> None:
     """The views of accepted samples are the stored ones; no network is trained anew."""
     from auditor.scanning import scan
 

@@ -140,7 +140,9 @@ def test_definition_and_dataset_name_a_result() -> None:
 
 
 @pytest.mark.slow
-def test_attack_success_is_measured_with_the_scans_own_networks(tmp_path: Path) -> None:
+def test_attack_success_is_measured_with_the_scans_own_networks(
+    brief: None, tmp_path: Path
+) -> None:
     place = Place(_digits(tmp_path), "", tmp_path, Columns(), 2, "cpu")
     outcome = run_case(Case("corner_square", 0.1, size=400), place)
     success = outcome.success
@@ -159,6 +161,7 @@ def test_a_victim_trained_on_the_whole_copy_obeys_the_trigger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auditor.features.victim.BATCH_SIZE", 64)  # half of the time
+    monkeypatch.setattr("auditor.features.victim.MIN_STEPS", 300)  # enough for digits
     place = Place(_digits(tmp_path), "", tmp_path, Columns(), 2, "cpu")
     case = Case("corner_square", 0.1, size=800, profile="fast", victim_epochs=1)
     outcome = run_case(case, place)

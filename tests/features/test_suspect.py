@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,18 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(victim, "MIN_STEPS", 80)
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Few steps: three easy classes are learnt in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(victim, "MIN_STEPS", 60)
+        yield
 
 
-@pytest.fixture
-def finished(data, short, tmp_path: Path) -> tuple[Path, str]:
+@pytest.fixture(scope="module")
+def finished(data, short, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     seen: list[tuple[int, int]] = []
-    out = tmp_path / "first"
-    out.mkdir()
+    out = tmp_path_factory.mktemp("suspect")
     digest = make_suspect(*data, 3, out, 7, "cpu", lambda *at: seen.append(at))
     assert seen[-1][0] == seen[-1][1]
     assert all(done <= total for done, total in seen)
@@ -69,11 +73,13 @@ def test_row_order_does_not_matter(data, finished, tmp_path):
     assert digest == finished[1]
 
 
-def test_other_labels_make_another_victim(data, finished):
+def test_other_labels_make_another_victim(data, finished, tmp_path):
+    """Even where the first one's lies ready."""
     pixels, labels = data
     changed = labels.copy()
     changed[0] = 2
-    assert make_suspect(pixels, changed, 3, finished[0], 7, "cpu", lambda *_: None) != finished[1]
+    again = shutil.copytree(finished[0], tmp_path / "again")
+    assert make_suspect(pixels, changed, 3, again, 7, "cpu", lambda *_: None) != finished[1]
 
 
 def test_too_little_is_said(data, tmp_path):

@@ -99,7 +99,7 @@ def replace_evidence(made: Measurements, evidence: dict[Any, pl.DataFrame]) -> M
     return made
 
 
-def test_the_networks_of_a_scan_are_asked(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_networks_of_a_scan_are_asked(brief, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from auditor.features.reference import train_reference
 
     made, views = taken(), bench().views

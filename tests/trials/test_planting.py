@@ -162,7 +162,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_scan_of_clean_digits_says_what_it_would_have_missed(digits: Path) -> None:
+def test_a_scan_of_clean_digits_says_what_it_would_have_missed(brief: None, digits: Path) -> None:
     report = scan(digits, cache_dir=None)
     run = next(run for run in report.detectors if run.id == "planting")
     assert run.status == "ok"
