@@ -70,6 +70,11 @@ CANVAS = 64
 """Pixels of the larger view's side: twice the 32×32 view, so that texture statistics see detail
 that averaging to 32×32 removes."""
 
+LEAST_PADDED = 24
+"""Pixels of the shorter side from which on an image that fits the 32×32 view is not enlarged to it
+but padded: from 28 to 32, enlarging blurs every pixel by another amount, so that a patch looks
+different at each place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -77,7 +82,8 @@ class Decoded:
 
     Attributes:
         pixels: (S, S, 3) uint8, 0–255, with S = 32 for an image whose shorter side is below 64,
-            else 64. The whole image is squeezed, not cropped: triggers sit in corners.
+            else 64. The whole image is squeezed, not cropped: triggers sit in corners; one of
+            24 to 32 pixels a side keeps its pixels, its edges are repeated around it.
         width, height: pixels of the image as its header says, before any reduction.
         mode: Pillow's mode of the stored image (``RGB``, ``L``, ``P`` …).
         format: one of `FORMATS`.
@@ -147,19 +153,19 @@ def _decode(image: Image.Image, data: bytes) -> Decoded | Refusal:
         image.draft(None, (CANVAS, CANVAS))  # libjpeg decodes at 1/2, 1/4 or 1/8, never below
     side = CANVAS if min(width, height) >= CANVAS else CANVAS // 2
     flat = _flat(image)
-    pixels = squeezed(flat, side)
     return Decoded(
-        pixels, width, height, mode, name,
-        describe(data, name), _exif(image, pixels), _scaling(flat, width, height, data),
+        _padded(flat, side) if _nearly_fits(flat, side) else squeezed(flat, side),
+        width, height, mode, name,
+        describe(data, name), _exif(image, flat, side), _scaling(flat, width, height, data),
     )  # fmt: skip
 
 
-def _exif(image: Image.Image, pixels: np.ndarray) -> Exif | None:
+def _exif(image: Image.Image, flat: Image.Image, side: int) -> Exif | None:
     """What the EXIF block says; one that can not be read is no reason to refuse the picture."""
     if "exif" not in image.info:
         return None
     try:
-        return read_exif(image, pixels)
+        return read_exif(image, squeezed(flat, side))
     except DECODE_ERRORS:
         return None
 
@@ -199,6 +205,16 @@ def squeezed(rgb: Image.Image, side: int) -> np.ndarray:
         filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
         rgb = rgb.resize((side, side), filter_)
     return np.asarray(rgb)
+
+
+def _nearly_fits(rgb: Image.Image, side: int) -> bool:
+    return side == CANVAS // 2 and min(rgb.size) >= LEAST_PADDED and max(rgb.size) <= side
+
+
+def _padded(rgb: Image.Image, side: int) -> np.ndarray:
+    """(side, side, 3) uint8: the picture in the middle, as it is, its edges repeated around it."""
+    margins = [((side - n) // 2, side - n - (side - n) // 2) for n in (rgb.height, rgb.width)]
+    return np.pad(np.asarray(rgb), (*margins, (0, 0)), mode="edge")
 
 
 def deep_to_rgb(values: np.ndarray) -> Image.Image:

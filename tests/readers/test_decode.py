@@ -104,6 +104,25 @@ def test_the_whole_image_is_squeezed_never_cropped() -> None:
     assert out.pixels[:50].max() == 0
 
 
+@pytest.mark.parametrize("size", [(28, 28), (32, 24), (25, 31), (32, 32)])
+def test_an_image_that_nearly_fits_keeps_its_pixels(size: tuple[int, int]) -> None:
+    """A patch must look the same wherever it lies: enlarging would blur each place otherwise."""
+    image = picture(5, *size)
+    out = ok(encode(image)).pixels
+    top, left = (32 - image.height) // 2, (32 - image.width) // 2
+    inner = out[top : top + image.height, left : left + image.width]
+    assert np.array_equal(inner, np.asarray(image))
+    assert (out[: top + 1] == out[top]).all()  # edges are repeated
+    assert (out[:, left + image.width - 1 :] == out[:, left + image.width - 1, None]).all()
+
+
+@pytest.mark.parametrize("size", [(23, 30), (28, 33)])
+def test_other_small_images_fill_the_view(size: tuple[int, int]) -> None:
+    image = picture(6, *size)
+    expected = image.resize((32, 32), Image.Resampling.BILINEAR)
+    assert np.array_equal(ok(encode(image)).pixels, np.asarray(expected))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 2)])
 def test_odd_sizes(size: tuple[int, int]) -> None:
     for format_ in ("PNG", "JPEG"):
