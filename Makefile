@@ -25,7 +25,7 @@ demo: setup
 # workers: networks trained side by side on more threads than cores take three times the CPU time.
 test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=ci
-	$(BIN)/auditor bench --suite quick --out build/bench --check benchmarks/recall.csv
+	$(BIN)/auditor bench --suite quick --jobs 2 --out build/bench --check benchmarks/recall.csv
 
 lint: setup
 	$(BIN)/ruff check .
