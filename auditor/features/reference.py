@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from auditor.features.network import Hardware
     from auditor.features.training import Plan
 
-VERSION = "1"
+VERSION = "2"
 """Raise it with anything that changes the training: stored networks are then trained anew."""
 
 OUTPUTS_VERSION = "2"
