@@ -53,13 +53,19 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrix: torch.Tensor, iterations: int = ITERATIONS) -> torch.Tensor:
     """Bring the singular values of a matrix (M, N) near 1, by Newton–Schulz iterations.
 
-    Near means 0.3–1.2 after three iterations for all but the smallest of them; more gain nothing
-    in training. Same shape and type; zeros stay zeros.
+    Near means 0.6–1.2 after three iterations, for the filters of the reference network; more gain
+    nothing in training. The iterations run on the smaller Gram matrix alone, which gives the same
+    for half of the products. Same shape and type; zeros stay zeros.
     """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix) / (matrix.norm() + EPSILON)
+    x: torch.Tensor = (matrix.T if tall else matrix) / (matrix.norm() + EPSILON)
+    gram = x @ x.T
+    whole = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     for _ in range(iterations):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = b * gram + c * gram @ gram
+        factor.diagonal().add_(a)
+        gram = factor @ gram @ factor
+        whole = factor @ whole
+    x = whole @ x
     return x.T if tall else x

@@ -8,6 +8,7 @@ image.
 from __future__ import annotations
 
 import platform
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import torch
 from torch import nn
 
 from auditor.errors import UsageError
+
+_drawing = threading.Lock()
 
 WIDTHS = (48, 96, 192)
 N_PENULTIMATE = WIDTHS[-1]
@@ -67,10 +70,11 @@ def cpu_has_bfloat16() -> bool:
 def build_network(n_classes: int, seed: int) -> nn.Sequential:
     """``Sequential(body, head)``; the body gives (B, 192) penultimate activations.
 
-    The same seed gives the same weights; torch's global generator is left as it was.
+    The same seed gives the same weights; torch's global generator is left as it was. One thread at
+    a time draws from it.
     """
     first, second, third = WIDTHS
-    with torch.random.fork_rng(devices=[]):
+    with _drawing, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = nn.Sequential(
             nn.PixelUnshuffle(2),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +110,7 @@ def train_reference(
         UsageError: the device is unknown or absent.
     """
     from auditor.features.network import choose_hardware
+    from auditor.features.parallel import side_by_side
 
     _require_enough(labels)
     keys = content_keys(pixels, seed)
@@ -120,16 +121,19 @@ def train_reference(
     done = _finished(out, key)
     if done is not None:
         return done
-    totals = [job.plan(fold).passes for fold in range(N_FOLDS)]
-    shown = 0
+    total = sum(job.plan(fold).passes for fold in range(N_FOLDS)) + len(labels)
+    views = _created(job, out)
 
-    def advance(n_images: int) -> None:
-        nonlocal shown
-        shown += n_images
-        progress(shown, sum(totals) + len(labels))
+    def judged(fold: int, advance: Callable[[int], None]) -> tuple[nn.Sequential, int]:
+        network = _trained(job, fold, out, key, advance)
+        return network, _judge(job, fold, network, views, advance)
 
-    networks = [_trained(job, fold, out, key, advance) for fold in range(N_FOLDS)]
-    accuracy = _write_views(job, networks, out, advance)
+    judgements = side_by_side(judged, job.hardware.device, total, progress)
+    networks, correct = zip(*judgements, strict=True)
+    for name, view in views.items():
+        view.flush()
+        _temporary(out, name).replace(out / f"{name}.npy")
+    accuracy = sum(correct) / int((labels >= 0).sum())
     reference = Reference("self", _weights_digest(networks), job.hardware.name, accuracy)
     _record(out, key, reference)
     return reference
@@ -192,13 +196,9 @@ def _trained(
     return network
 
 
-def _write_views(
-    job: _Job, networks: list[nn.Sequential], out: Path, advance: Callable[[int], None]
-) -> float:
-    """Predict every sample with the network that has not seen it; return the accuracy."""
-    from auditor.features.augmentation import looks
+def _created(job: _Job, out: Path) -> dict[str, np.memmap]:
+    """The files of the views, empty."""
     from auditor.features.network import N_PENULTIMATE
-    from auditor.features.training import measure_scaling, predict
 
     n = len(job.labels)
     views = {
@@ -207,25 +207,34 @@ def _write_views(
         "fold": _create(out, "fold", (n,), np.int8),
     }
     views["fold"][:] = job.folds
+    return views
+
+
+def _judge(
+    job: _Job,
+    fold: int,
+    network: nn.Sequential,
+    views: dict[str, np.memmap],
+    advance: Callable[[int], None],
+) -> int:
+    """Ask a network about the samples of its fold, which it has not seen; count what is right."""
+    from auditor.features.augmentation import looks
+    from auditor.features.training import measure_scaling, predict
+
     correct = 0
-    for fold, network in enumerate(networks):
-        rows = np.flatnonzero(job.folds == fold)
-        scale = measure_scaling(job.pixels, job.rows(fold))
-        ways = looks(job.mirrors(fold))
-        asked = predict(network, job.pixels, rows, scale, job.hardware, ways)
-        for part, penultimate, logits in asked:
-            views["penultimate"][part] = penultimate
-            views["probabilities"][part] = logits
-            correct += int((logits.argmax(axis=1) == job.labels[part]).sum())
-            advance(part.size)
-        temperature = fit_temperature(views["probabilities"][rows], job.labels[rows])
-        for start in range(0, rows.size, 65_536):
-            part = rows[start : start + 65_536]
-            views["probabilities"][part] = softmax(views["probabilities"][part] / temperature)
-    for name, view in views.items():
-        view.flush()
-        _temporary(out, name).replace(out / f"{name}.npy")
-    return correct / int((job.labels >= 0).sum())
+    rows = np.flatnonzero(job.folds == fold)
+    scale = measure_scaling(job.pixels, job.rows(fold))
+    ways = looks(job.mirrors(fold))
+    for part, penultimate, logits in predict(network, job.pixels, rows, scale, job.hardware, ways):
+        views["penultimate"][part] = penultimate
+        views["probabilities"][part] = logits
+        correct += int((logits.argmax(axis=1) == job.labels[part]).sum())
+        advance(part.size)
+    temperature = fit_temperature(views["probabilities"][rows], job.labels[rows])
+    for start in range(0, rows.size, 65_536):
+        part = rows[start : start + 65_536]
+        views["probabilities"][part] = softmax(views["probabilities"][part] / temperature)
+    return correct
 
 
 def _create(out: Path, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
@@ -236,7 +245,7 @@ def _temporary(out: Path, name: str) -> Path:
     return out / f".{name}.npy.partial"
 
 
-def _weights_digest(networks: list[nn.Sequential]) -> str:
+def _weights_digest(networks: Sequence[nn.Sequential]) -> str:
     """sha256 of how they are asked and of all weights, fold by fold in the state's order."""
     digest = hashlib.sha256(OUTPUTS_VERSION.encode())
     for network in networks:

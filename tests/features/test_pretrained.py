@@ -8,7 +8,7 @@ import torch
 
 from auditor.errors import UsageError
 from auditor.features.backbone import load_backbone
-from auditor.features.network import build_network
+from auditor.features.network import N_PENULTIMATE, build_network
 from auditor.features.pretrained import fit_ridge, pretrained_views
 
 
@@ -33,7 +33,7 @@ def test_views_from_a_tiny_backbone(model, tmp_path):
     backbone = load_backbone(str(model), "cpu")
     reference = pretrained_views(batches, labels, 2, out, 0, backbone, lambda *_: None)
     probabilities = np.load(out / "probabilities.npy")
-    assert np.load(out / "penultimate.npy").shape == (120, 256)
+    assert np.load(out / "penultimate.npy").shape == (120, N_PENULTIMATE)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(120), abs=1e-5)
     assert reference.accuracy == pytest.approx((probabilities.argmax(axis=1) == labels).sum() / 119)
     assert reference.accuracy > 0.9

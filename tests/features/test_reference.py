@@ -5,6 +5,7 @@ import pytest
 from easy import easy_classes
 
 from auditor.errors import UsageError
+from auditor.features.network import N_PENULTIMATE
 from auditor.features.reference import OUTPUTS, train_reference
 from auditor.interfaces import InapplicableError
 
@@ -40,7 +41,7 @@ def test_views_have_their_shapes_and_the_network_learns(data, finished):
     assert views["probabilities"].dtype == np.float32
     assert views["probabilities"].sum(axis=1) == pytest.approx(np.ones(N), abs=1e-5)
     assert views["penultimate"].dtype == np.float16
-    assert views["penultimate"].shape == (N, 256)
+    assert views["penultimate"].shape == (N, N_PENULTIMATE)
     assert set(views["fold"].tolist()) == {0, 1}
     assert views["fold"][1] == 0
     correct = views["probabilities"].argmax(axis=1) == data[1]

@@ -7,6 +7,7 @@ import pytest
 from easy import easy_classes
 
 from auditor.features import victim
+from auditor.features.network import N_PENULTIMATE
 from auditor.features.suspect import OUTPUTS, load_views, make_suspect
 from auditor.interfaces import InapplicableError
 
@@ -42,7 +43,7 @@ def finished(data, short, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def test_views_have_their_shapes_and_the_victim_learns(data, finished):
     views = load_views(finished[0])
     assert set(views) == set(OUTPUTS)
-    assert views["victim_penultimate"].shape == (N, 256)
+    assert views["victim_penultimate"].shape == (N, N_PENULTIMATE)
     assert views["victim_penultimate"].dtype == np.float16
     assert views["victim_logits"].shape == (N, 3)
     assert views["victim_logits"].dtype == np.float32

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from auditor.features.augmentation import Look, augment, looks, mirroring_is_harmless, show
-from auditor.features.network import build_network, choose_hardware
+from auditor.features.network import N_PENULTIMATE, build_network, choose_hardware
 from auditor.features.training import (
     TOTAL_PASSES,
     measure_scaling,
@@ -112,7 +112,7 @@ def test_prediction_covers_all_rows_once():
     scale = measure_scaling(pixels, rows)
     found = list(predict(network, pixels, rows, scale, choose_hardware("cpu")))
     assert np.concatenate([part for part, _, _ in found]).tolist() == rows.tolist()
-    assert found[0][1].shape == (27, 256)
+    assert found[0][1].shape == (27, N_PENULTIMATE)
     assert found[0][1].dtype == np.float16
     assert found[0][2].shape == (27, 4)
 
