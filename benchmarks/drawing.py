@@ -12,9 +12,10 @@ import polars as pl
 from auditor.attacks.copying import Layout
 from auditor.attacks.folder_copy import open_folder
 from auditor.attacks.parquet_copy import open_parquet
-from auditor.attacks.rewriting import thumbnails
+from auditor.features.pixels import pixel_view
 from auditor.features.texture import texture_view
 from auditor.judging.ruleset import load_rules
+from auditor.readers.decode import Decoded, decode
 from auditor.records import Rule
 from auditor.reference import linear_opinion
 
@@ -29,8 +30,15 @@ def opened(source: Path) -> Layout:
 
 
 def images_of(layout: Layout, rows: np.ndarray) -> np.ndarray:
-    """(n, 32, 32, 3) uint8 of some rows of a dataset."""
-    return thumbnails(layout, rows, SIDE, 1)
+    """(n, 32, 32, 3) uint8 of some rows of a dataset: the view that a scan has of them."""
+    views = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
+    for start in range(0, len(rows), BLOCK):
+        for at, data in enumerate(layout.fetch(rows[start : start + BLOCK]), start):
+            seen = decode(data) if data is not None else None
+            if not isinstance(seen, Decoded):
+                raise ValueError(f"row {rows[at]}: {seen}, expected an image")
+            views[at] = pixel_view(seen.pixels[None])[0]
+    return views
 
 
 def textures_of(images: np.ndarray) -> np.ndarray:
