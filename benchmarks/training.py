@@ -67,15 +67,14 @@ def wide(n_classes: int, seed: int) -> nn.Sequential:
 
 
 WAYS = (
-    Way("version 1", wide, "momentum", 17.9, 256, 10_000),
-    Way("version 1, a third of the images", wide, "momentum", 6.0, 128, 10_000),
-    Way("version 1's network, Muon", wide, "muon", 6.0, 64, 10_000),
-    Way("version 2's network, momentum", build_network, "momentum", 6.7, 64, 10_000),
-    Way("version 2", build_network, "muon", 6.7, 64, 10_000),
-    Way("version 2, larger batches", build_network, "muon", 6.7, 128, 10_000),
-    Way("version 2, twice the images", build_network, "muon", 13.4, 64, 10_000),
     Way("version 1", wide, "momentum", 39.0, 128, 2_000),
-    Way("version 2", build_network, "muon", 15.0, 32, 2_000),
+    Way("version 2", build_network, "muon", 25.6, 32, 2_000),
+    Way("version 2, larger batches", build_network, "muon", 25.6, 64, 2_000),
+    Way("version 1", wide, "momentum", 17.9, 256, 10_000),
+    Way("version 1, a third of the images", wide, "momentum", 6.0, 64, 10_000),
+    Way("version 1's network, Muon", wide, "muon", 6.0, 64, 10_000),
+    Way("version 2's network, momentum", build_network, "momentum", 8.8, 64, 10_000),
+    Way("version 2", build_network, "muon", 8.8, 64, 10_000),
     Way("version 1", wide, "momentum", 8.0, 256, 50_000),
     Way("version 2", build_network, "muon", 3.0, 128, 50_000),
 )

@@ -204,7 +204,7 @@ def test_what_many_classes_show_names_none_of_them() -> None:
         images[rows] = blend(images[rows], target)
         labels[rows] = target
     evidence = SHARPNESS.run(material(images, labels, truth))
-    assert (evidence["class"]["sharpness_tint_excess"] >= 5).sum() >= 3
+    assert (evidence["class"]["sharpness_tint_excess"] >= 7.5).sum() >= 3
     assert hits(evidence, "BKD016") == []
 
 
