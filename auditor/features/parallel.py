@@ -20,6 +20,10 @@ Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 
+HEARTBEAT = 0.5
+"""Seconds between the main thread's looks at its signals: Ctrl-C may reach another thread first."""
+
+
 class _StoppedError(Exception):
     """The other fold failed, or the user wants to stop."""
 
@@ -58,7 +62,11 @@ def side_by_side(
         with ThreadPoolExecutor(N_FOLDS, initializer=_limited, initargs=(n_threads,)) as pool:
             futures = [pool.submit(work, fold, advance) for fold in range(N_FOLDS)]
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
+                pending = {*futures}
+                while pending:
+                    done_now, pending = wait(pending, HEARTBEAT, return_when=FIRST_EXCEPTION)
+                    if any(future.exception() for future in done_now):
+                        break
             finally:
                 stop.set()
     finally:

@@ -1,3 +1,4 @@
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -48,6 +49,27 @@ def test_a_failure_stops_the_other_fold_and_is_told():
     with pytest.raises(OSError, match="disk full"):
         side_by_side(work, "cpu", 1, lambda done, total: None)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_signal_stops_both_folds_though_the_main_thread_only_waits():
+    def told(number, frame):
+        raise KeyboardInterrupt
+
+    def work(fold, advance):
+        give_up = threading.Event()
+        while not give_up.wait(0.001):
+            advance(1)
+
+    before = signal.signal(signal.SIGTERM, told)
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGTERM])
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            side_by_side(work, "cpu", 1, lambda done, total: None)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.usefixtures("two_threads")
