@@ -29,10 +29,12 @@ MAX_EPOCHS = 39.0
 
 MIN_STEPS = 500
 BATCH_SIZES = (32, 64, 128)
-"""The largest that leaves 500 steps."""
+"""The largest that leaves 500 steps: on 10,000 samples 64 was 1.8 points more right than 128, 32 no
+more than 64."""
 
 TURN_RATE = 0.01125
-"""Peak of the filters' learning rate for a batch of one; it grows with the batch's root."""
+"""Peak of the filters' learning rate for a batch of one; it grows with the batch's root. Two thirds
+more was 0.7 points worse (10,000 samples)."""
 
 PEAK_RATE = 0.1
 MOMENTUM = 0.9
