@@ -10,6 +10,8 @@ reference and no assumed poison rate is needed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import polars as pl
 
 from auditor.detectors.probing.group import CUT
@@ -54,17 +56,23 @@ def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([left, right], how="horizontal")
 
 
-def look(material: Material) -> Standing:
+def look(material: Material, only: Collection[int] | None = None) -> Standing:
     """Search every class and the disputed samples for the group that stands out most.
+
+    Args:
+        material: pixels and labels, and views of the content where there are any.
+        only: search these classes, for one group each, and nothing else.
 
     Raises:
         InapplicableError: too few labelled, distinct samples, or nothing varies.
     """
     index, by_class = fitted_rows(material)
+    if only is not None:
+        by_class = {label: rows for label, rows in by_class.items() if label in only}
     probe = fit(material.views["pixels"], index)
     if not probe.views:
         raise InapplicableError("all images are identical, so pixels predict nothing")
-    return stand_apart(probe, by_class, material, OPINIONS)
+    return stand_apart(probe, by_class, material, OPINIONS, one_each=only is not None)
 
 
 def tables(standing: Standing, material: Material) -> Evidence:

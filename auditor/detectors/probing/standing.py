@@ -116,6 +116,8 @@ def stand_apart(
     by_class: Mapping[int, np.ndarray],
     material: Material,
     opinions: Mapping[str, str] = NETWORK,
+    *,
+    one_each: bool = False,
 ) -> Standing:
     """Search every class, then the disputed samples.
 
@@ -124,6 +126,7 @@ def stand_apart(
         by_class: label → fitted rows.
         material: labels, and views of the content.
         opinions: of `OPINIONS`, those that may dispute labels.
+        one_each: look for one group of each class and for nothing else.
     """
     groups: list[Group] = []
     for done, (label, rows) in enumerate(by_class.items()):
@@ -133,13 +136,13 @@ def stand_apart(
     first = best_of_each(probe, groups, material.labels)
     nobody = np.empty(0, np.int64)
     best = [one for it in first if (one := looked.without_copies(it, nobody)) is not None]
-    further = {one.group.label: looked.further(one) for one in best}
+    further = {one.group.label: [] if one_each else looked.further(one) for one in best}
     material.progress(len(by_class) + 1, len(by_class) + 2)
     disputes = {name: _disputed(material, view) for name, view in opinions.items()}
     spreads = [
         _spread(probe, name, disputed, material.generator)
         for name, disputed in disputes.items()
-        if disputed is not None
+        if disputed is not None and not one_each
     ]
     found = [one for one in spreads if one is not None]
     spread = max(found, key=lambda one: one.merit, default=None)
