@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -82,8 +84,13 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
         # umap warns at import that its tensorflow variant is missing; we have no use for it.
         warnings.simplefilter("ignore")
-        from umap import UMAP
+        from umap import UMAP, layouts, umap_
 
+    _keep_compiled(
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+        getattr(layouts, "_nb_optimize_layout_euclidean_single_epoch", None),
+    )
     neighbours = min(_NEIGHBOURS, len(points) - 1)
     start = points[:, :2] / max(float(np.abs(points[:, :2]).max()), 1e-12) * 10
     with threadpool_limits(limits=1), warnings.catch_warnings():
@@ -102,3 +109,15 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
             precomputed_knn=(nearest, distances.astype(np.float32)),
         )
         return np.asarray(model.fit_transform(points), np.float32)
+
+
+def _keep_compiled(*functions: Any) -> None:
+    """Have numba keep the machine code of umap's functions, in its own folder or the user's.
+
+    Compiling them takes 8 of the 10 processor seconds of a map, in every process anew.
+    """
+    for function in functions:
+        # Another version of umap may compile them otherwise: then they are compiled each time, as
+        # they are where no folder can be written (RuntimeError).
+        with contextlib.suppress(AttributeError, RuntimeError):
+            function.enable_caching()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.features.map import MAP_POINTS, _choose, _components, umap_map
+from auditor.features.map import MAP_POINTS, _choose, _components, _keep_compiled, umap_map
 
 
 def groups(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +78,27 @@ def test_input_is_left_alone() -> None:
     before = x.copy()
     umap_map(x, np.array([1, 1, 2]), seed=0)
     np.testing.assert_array_equal(x, before)
+
+
+def test_machine_code_is_kept_where_a_folder_can_be_written_and_else_made_anew() -> None:
+    asked: list[str] = []
+
+    class Compiled:
+        def enable_caching(self) -> None:
+            asked.append("kept")
+
+    class Nowhere:
+        def enable_caching(self) -> None:
+            raise RuntimeError("cannot cache function: no locator available")
+
+    _keep_compiled(Nowhere(), None, Compiled())
+    assert asked == ["kept"]
+
+
+def test_the_functions_that_a_map_compiles_are_kept() -> None:
+    """Else every scan compiles them again, for longer than it lays the map out."""
+    umap_map(groups(60)[0], np.arange(5), seed=0)
+    from umap import umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        assert type(function._cache).__name__ != "NullCache"
