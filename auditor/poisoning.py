@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from auditor.attacks.copying import Edits, Layout, Placed
-from auditor.attacks.destination import beside, checked_out, inside, partial_copy
-from auditor.attacks.encoding import Encoding, estimate_encoding
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.outcome import PoisonResult, recipe_of, truth_frame
-from auditor.attacks.parquet_copy import open_parquet, parquet_files
-from auditor.attacks.planning import find_attack, find_class, typed_params
-from auditor.attacks.rewriting import Job, attack_key, rewritten, thumbnails
+from auditor.attacks.copies.copying import Edits, Layout, Placed
+from auditor.attacks.copies.destination import beside, checked_out, inside, partial_copy
+from auditor.attacks.copies.encoding import Encoding, estimate_encoding
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.outcome import PoisonResult, recipe_of, truth_frame
+from auditor.attacks.copies.parquet_copy import open_parquet, parquet_files
+from auditor.attacks.copies.rewriting import Job, attack_key, rewritten, thumbnails
+from auditor.attacks.requests.planning import find_attack, find_class, typed_params
 from auditor.errors import NothingToScanError, UsageError
 from auditor.interfaces import (
     Attack,

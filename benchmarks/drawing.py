@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from auditor.attacks.copying import Layout
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import open_parquet
+from auditor.attacks.copies.copying import Layout
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.parquet_copy import open_parquet
 from auditor.features.pixels import pixel_view
 from auditor.features.texture import texture_view
 from auditor.judging.ruleset import load_rules

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from auditor.attacks.copies.parquet_copy import open_parquet
+from auditor.attacks.copies.rewriting import thumbnails
 from auditor.attacks.generative import ATTACK, speed_up
-from auditor.attacks.parquet_copy import open_parquet
-from auditor.attacks.planning import typed_params
-from auditor.attacks.rewriting import thumbnails
+from auditor.attacks.requests.planning import typed_params
 from auditor.benching.running import machine
 from auditor.interfaces import AttackRequest
 from auditor.poisoning import train_surrogate

@@ -27,7 +27,7 @@ import torch
 from inverting import FORMS, invert
 from stamping import load
 
-from auditor.attacks.planning import find_attack, typed_params
+from auditor.attacks.requests.planning import find_attack, typed_params
 from auditor.benching.scoring import auroc
 from auditor.detectors.probing.trigger import correlation
 from auditor.detectors.shortcut import SHORTCUT

@@ -25,10 +25,10 @@ import numpy as np
 import polars as pl
 
 from auditor.attacks import ATTACKS
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import open_parquet
-from auditor.attacks.planning import typed_params
-from auditor.attacks.rewriting import thumbnails
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.parquet_copy import open_parquet
+from auditor.attacks.copies.rewriting import thumbnails
+from auditor.attacks.requests.planning import typed_params
 from auditor.detectors.label_consistency import WRONG
 from auditor.detectors.labels.noise import judge_labels
 from auditor.detectors.labels.second_opinion import both_opinions

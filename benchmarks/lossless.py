@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from auditor.attacks.encoding import FORMATS
+from auditor.attacks.copies.encoding import FORMATS
 
 SIDE = 32
 

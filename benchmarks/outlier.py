@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from auditor.attacks import ATTACKS
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import open_parquet
-from auditor.attacks.planning import typed_params
-from auditor.attacks.rewriting import thumbnails
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.parquet_copy import open_parquet
+from auditor.attacks.copies.rewriting import thumbnails
+from auditor.attacks.requests.planning import typed_params
 from auditor.detectors.outlier import measure
 from auditor.interfaces import Material, Victim
 

@@ -28,7 +28,7 @@ import polars as pl
 from drawing import backdoor_rules, fires, flip, images_of, opened, textures_of
 from PIL import Image
 
-from auditor.attacks.planning import find_attack, typed_params
+from auditor.attacks.requests.planning import find_attack, typed_params
 from auditor.detectors.moving import MOVING
 from auditor.detectors.texture import TEXTURE
 from auditor.interfaces import AttackMaterial, AttackRequest, Material, Victim

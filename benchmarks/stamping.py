@@ -27,10 +27,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.parquet_copy import open_parquet, parquet_files
-from auditor.attacks.planning import find_attack, typed_params
-from auditor.attacks.rewriting import thumbnails
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.parquet_copy import open_parquet, parquet_files
+from auditor.attacks.copies.rewriting import thumbnails
+from auditor.attacks.requests.planning import find_attack, typed_params
 from auditor.detectors.probing import stamping
 from auditor.detectors.probing.trigger import channels_of, correlation, estimate
 from auditor.detectors.shortcut import SHORTCUT

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from auditor.attacks.recipes import read_recipe
+from auditor.attacks.requests.recipes import read_recipe
 from auditor.cli.commands import app
 from auditor.config import Config
 from auditor.interfaces import PoisonPlan

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from auditor.attacks.copying import encode_labels
-from auditor.attacks.encoding import estimate_encoding, jpeg_quality, rewrite
+from auditor.attacks.copies.copying import encode_labels
+from auditor.attacks.copies.encoding import estimate_encoding, jpeg_quality, rewrite
 from auditor.errors import NothingToScanError, UsageError
 from auditor.interfaces import PoisonPlan
 from auditor.poisoning import poison
@@ -198,7 +198,7 @@ def test_unreadable_files_are_copied_counted_and_never_chosen(tmp_path: Path) ->
 
 
 def test_worker_count_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditor.attacks.rewriting.ALONE_BELOW", 0)
+    monkeypatch.setattr("auditor.attacks.copies.rewriting.ALONE_BELOW", 0)
     path = write_parquet(tmp_path / "data.parquet", 40)
     one = poison(PoisonPlan(path, tmp_path / "a.parquet", "badnets", 0.2, workers=1))
     two = poison(PoisonPlan(path, tmp_path / "b.parquet", "badnets", 0.2, workers=2))
@@ -233,7 +233,7 @@ def test_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
     def full_disk(path: Path, data: bytes) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("auditor.attacks.folder_copy.save_file", full_disk)
+    monkeypatch.setattr("auditor.attacks.copies.folder_copy.save_file", full_disk)
     with pytest.raises(OSError, match="space"):
         poison(PoisonPlan(root, tmp_path / "out", "badnets", 0.1))
     assert sorted(p.name for p in tmp_path.iterdir()) == there

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.attacks.blended import whole_image_trigger
-from auditor.attacks.choosing import dirty_label, labelled, with_cover
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.patterns import draw_key
-from auditor.attacks.triggers import resized, to_uint8
+from auditor.attacks.crafting.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.crafting.patterns import draw_key
+from auditor.attacks.crafting.triggers import resized, to_uint8
+from auditor.attacks.requests.parameters import number, whole
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from auditor.attacks.adaptive_blend import choose
 from auditor.attacks.badnets import PATTERNS
-from auditor.attacks.patterns import colour_cells, draw_key, key_of, picture
-from auditor.attacks.triggers import paste, scaled
+from auditor.attacks.crafting.patterns import colour_cells, draw_key, key_of, picture
+from auditor.attacks.crafting.triggers import paste, scaled
 from auditor.interfaces import Attack, Victim
 
 OPACITY = (0.5, 0.2, 0.5, 0.3)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from auditor.attacks import badnets, blended, ssba
-from auditor.attacks.choosing import draw, in_place, labelled
-from auditor.attacks.patterns import draw_key
+from auditor.attacks.crafting.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.patterns import draw_key
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 

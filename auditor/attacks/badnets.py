@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.triggers import corner_of, paste, paste_picture, picture_and_mask, scaled
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.triggers import (
+    corner_of,
+    paste,
+    paste_picture,
+    picture_and_mask,
+    scaled,
+)
+from auditor.attacks.requests.parameters import number, whole
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, Victim
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import number
-from auditor.attacks.patterns import draw_key, key_of, noise, picture
-from auditor.attacks.triggers import blend
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.patterns import draw_key, key_of, noise, picture
+from auditor.attacks.crafting.triggers import blend
+from auditor.attacks.requests.parameters import number
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, Victim
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import whole
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.requests.parameters import whole
 from auditor.interfaces import Attack, Victim
 
 

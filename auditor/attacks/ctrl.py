@@ -6,9 +6,9 @@ import numpy as np
 import scipy.fft
 from PIL import Image
 
-from auditor.attacks.choosing import clean_label, dirty_label
-from auditor.attacks.parameters import number
-from auditor.attacks.triggers import to_uint8
+from auditor.attacks.crafting.choosing import clean_label, dirty_label
+from auditor.attacks.crafting.triggers import to_uint8
+from auditor.attacks.requests.parameters import number
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 BLOCK = 32

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.attacks.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.surrogate import Surrogate, to_delta, to_tensor, train_surrogate
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE
 from auditor.attacks.feature_collision import stamp
 from auditor.attacks.label_flip import random_other
-from auditor.attacks.surrogate import Surrogate, to_delta, to_tensor, train_surrogate
-from auditor.attacks.triggers import CANONICAL_SIDE
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import clean_label
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.surrogate import CHUNK, add_delta, to_delta, to_tensor, train_surrogate
-from auditor.attacks.targets import target_image
-from auditor.attacks.triggers import CANONICAL_SIDE
+from auditor.attacks.crafting.choosing import clean_label
+from auditor.attacks.crafting.surrogate import (
+    CHUNK,
+    add_delta,
+    to_delta,
+    to_tensor,
+    train_surrogate,
+)
+from auditor.attacks.crafting.targets import target_image
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE
+from auditor.attacks.requests.parameters import number, whole
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from auditor.attacks.crafting.patterns import picture
+from auditor.attacks.crafting.triggers import resized
 from auditor.attacks.outlier_injection import choose
-from auditor.attacks.patterns import picture
-from auditor.attacks.triggers import resized
 from auditor.interfaces import Attack, Victim
 
 

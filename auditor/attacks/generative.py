@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from auditor.attacks.crafting.surrogate import CHUNK, to_delta, to_tensor
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE
 from auditor.attacks.direct_gradient import ATTACK as DIRECT
 from auditor.attacks.direct_gradient import Harm, choose, climb, make_harm, numbers
 from auditor.attacks.feature_collision import stamp
-from auditor.attacks.surrogate import CHUNK, to_delta, to_tensor
-from auditor.attacks.triggers import CANONICAL_SIDE
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection
 
 if TYPE_CHECKING:

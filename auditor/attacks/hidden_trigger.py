@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import clean_label
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.patterns import colour_cells
-from auditor.attacks.surrogate import (
+from auditor.attacks.crafting.choosing import clean_label
+from auditor.attacks.crafting.patterns import colour_cells
+from auditor.attacks.crafting.surrogate import (
     CHUNK,
     add_delta,
     perturb,
@@ -15,8 +14,9 @@ from auditor.attacks.surrogate import (
     to_tensor,
     train_surrogate,
 )
-from auditor.attacks.targets import source_class
-from auditor.attacks.triggers import CANONICAL_SIDE, corner_of, paste, scaled
+from auditor.attacks.crafting.targets import source_class
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE, corner_of, paste, scaled
+from auditor.attacks.requests.parameters import number, whole
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import draw, in_place, labelled
-from auditor.attacks.parameters import whole
-from auditor.attacks.triggers import resized
+from auditor.attacks.crafting.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.triggers import resized
+from auditor.attacks.requests.parameters import whole
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
 
 HIDDEN_SIDE = 64

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.ndimage
 
-from auditor.attacks.choosing import dirty_label, labelled, with_cover
-from auditor.attacks.parameters import number
-from auditor.attacks.patterns import key_of, smooth_field
-from auditor.attacks.triggers import resized, to_uint8
+from auditor.attacks.crafting.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.crafting.patterns import key_of, smooth_field
+from auditor.attacks.crafting.triggers import resized, to_uint8
+from auditor.attacks.requests.parameters import number
 from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection, Victim
 
 CANVAS = 32

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.patterns import draw_key, key_of, smooth_field
-from auditor.attacks.triggers import to_uint8
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.patterns import draw_key, key_of, smooth_field
+from auditor.attacks.crafting.triggers import to_uint8
+from auditor.attacks.requests.parameters import number, whole
 from auditor.interfaces import Attack, Victim
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from auditor.attacks import badnets, blended, trojan
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.patterns import draw_key
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.patterns import draw_key
 from auditor.interfaces import Attack, Victim
 
 PARTS = (badnets.ATTACK, blended.ATTACK, trojan.ATTACK)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from auditor.attacks.choosing import fresh, labelled
-from auditor.attacks.parameters import whole
-from auditor.attacks.triggers import to_uint8
+from auditor.attacks.crafting.choosing import fresh, labelled
+from auditor.attacks.crafting.triggers import to_uint8
+from auditor.attacks.requests.parameters import whole
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from auditor.attacks.choosing import fresh, labelled
+from auditor.attacks.crafting.choosing import fresh, labelled
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.choosing import draw, in_place, labelled
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import clean_label
-from auditor.attacks.parameters import number
-from auditor.attacks.triggers import to_uint8
+from auditor.attacks.crafting.choosing import clean_label
+from auditor.attacks.crafting.triggers import to_uint8
+from auditor.attacks.requests.parameters import number
 from auditor.interfaces import Attack, Victim
 
 

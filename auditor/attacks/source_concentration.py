@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from auditor.attacks.badnets import ATTACK as BADNETS
-from auditor.attacks.choosing import dirty_label
+from auditor.attacks.crafting.choosing import dirty_label
 from auditor.interfaces import AttackRequest, Selection
 
 

@@ -7,10 +7,10 @@ import functools
 import numpy as np
 import scipy.ndimage
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import number
-from auditor.attacks.patterns import draw_key, key_of, smooth_field
-from auditor.attacks.triggers import resized, to_uint8
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.patterns import draw_key, key_of, smooth_field
+from auditor.attacks.crafting.triggers import resized, to_uint8
+from auditor.attacks.requests.parameters import number
 from auditor.interfaces import Attack, Victim
 
 CANVAS = 32

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import draw, in_place, target_class, with_cover
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.patterns import draw_key
+from auditor.attacks.crafting.choosing import draw, in_place, target_class, with_cover
+from auditor.attacks.crafting.patterns import draw_key
+from auditor.attacks.requests.parameters import number, whole
 from auditor.attacks.trojan import SIDE
 from auditor.attacks.trojan import stamp as stamp_square
 from auditor.errors import UsageError

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from auditor.attacks.choosing import dirty_label
-from auditor.attacks.parameters import whole
-from auditor.attacks.patterns import colour_cells, draw_key, key_of
-from auditor.attacks.triggers import paste, paste_picture, picture_and_mask, scaled
+from auditor.attacks.crafting.choosing import dirty_label
+from auditor.attacks.crafting.patterns import colour_cells, draw_key, key_of
+from auditor.attacks.crafting.triggers import paste, paste_picture, picture_and_mask, scaled
+from auditor.attacks.requests.parameters import whole
 from auditor.interfaces import Attack, Victim
 
 SIDE = 8

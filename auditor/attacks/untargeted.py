@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from auditor.attacks.all_to_all import ATTACK as ALL_TO_ALL
-from auditor.attacks.choosing import draw, in_place, labelled
+from auditor.attacks.crafting.choosing import draw, in_place, labelled
 from auditor.attacks.label_flip import random_other
 from auditor.errors import UsageError
 from auditor.interfaces import AttackRequest, Selection

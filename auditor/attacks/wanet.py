@@ -7,10 +7,10 @@ import functools
 import numpy as np
 import scipy.ndimage
 
-from auditor.attacks.choosing import dirty_label, labelled, with_cover
-from auditor.attacks.parameters import number, whole
-from auditor.attacks.patterns import draw_key, key_of
-from auditor.attacks.triggers import CANONICAL_SIDE, to_uint8
+from auditor.attacks.crafting.choosing import dirty_label, labelled, with_cover
+from auditor.attacks.crafting.patterns import draw_key, key_of
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE, to_uint8
+from auditor.attacks.requests.parameters import number, whole
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 
 

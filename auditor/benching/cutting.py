@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.attacks.copying import Layout, files_below
-from auditor.attacks.folder_copy import SUFFIXES as IMAGE_SUFFIXES
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.metadata_copy import METADATA
-from auditor.attacks.parquet_copy import open_parquet, parquet_files
+from auditor.attacks.copies.copying import Layout, files_below
+from auditor.attacks.copies.folder_copy import SUFFIXES as IMAGE_SUFFIXES
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.metadata_copy import METADATA
+from auditor.attacks.copies.parquet_copy import open_parquet, parquet_files
 from auditor.errors import NothingToScanError, UsageError
 from auditor.readers import Columns
 

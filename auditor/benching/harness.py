@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.attacks.planning import find_attack, typed_params
+from auditor.attacks.requests.planning import find_attack, typed_params
 from auditor.benching.cases import CLEAN, Case
 from auditor.benching.cutting import count_held_out, dataset_digest, open_layout
 from auditor.benching.power import power_table

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import polars as pl
 
 from auditor import __version__
-from auditor.attacks.planning import find_attack
+from auditor.attacks.requests.planning import find_attack
 from auditor.benching.cases import CLEAN, Case, tool_digest
 from auditor.benching.cutting import Cut, cut
 from auditor.benching.scoring import Ranking, Score, Tally, score

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from auditor.attacks.copying import sample_generator
-from auditor.attacks.encoding import DECODE_ERRORS, Encoding, rewrite
-from auditor.attacks.outcome import PoisonResult
-from auditor.attacks.planning import find_attack, find_class, typed_params
-from auditor.attacks.rewriting import attack_key
+from auditor.attacks.copies.copying import sample_generator
+from auditor.attacks.copies.encoding import DECODE_ERRORS, Encoding, rewrite
+from auditor.attacks.copies.outcome import PoisonResult
+from auditor.attacks.copies.rewriting import attack_key
+from auditor.attacks.requests.planning import find_attack, find_class, typed_params
 from auditor.benching.cutting import Cut
 from auditor.benching.scoring import joined_with_truth
 from auditor.features.pixels import pixel_view

@@ -59,7 +59,7 @@ def _with_recipe(recipe: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
     """What to do to a dataset: the recipe's values, and over them those that were named."""
     named = {key: value for key, value in asked.items() if value is not None}
     if recipe is not None:
-        from auditor.attacks.recipes import read_recipe
+        from auditor.attacks.requests.recipes import read_recipe
 
         base = asdict(read_recipe(recipe))
         # Another attack has other parameters.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditor.attacks import ATTACKS
-from auditor.attacks.planning import find_attack
+from auditor.attacks.requests.planning import find_attack
 from auditor.interfaces import Attack, PoisonPlan
 from auditor.poisoning import PoisonResult, poison
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.attacks.recipes import Recipe, read_recipe
+from auditor.attacks.requests.recipes import Recipe, read_recipe
 from auditor.errors import UsageError
 
 RECIPES = sorted((Path(__file__).parents[2] / "fixtures").glob("*.toml"))

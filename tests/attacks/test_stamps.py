@@ -35,7 +35,7 @@ from auditor.attacks import (
     untargeted,
     wanet,
 )
-from auditor.attacks.planning import find_attack, typed_params
+from auditor.attacks.requests.planning import find_attack, typed_params
 from auditor.errors import UsageError
 from auditor.interfaces import Attack, AttackRequest, Selection, Victim
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from judged import hits
 from material import material as bare
 
-from auditor.attacks.folder_copy import open_folder
-from auditor.attacks.rewriting import thumbnails
+from auditor.attacks.copies.folder_copy import open_folder
+from auditor.attacks.copies.rewriting import thumbnails
 from auditor.detectors.moving import MOVING
 from auditor.detectors.probing import salient as windows
 from auditor.detectors.probing import template

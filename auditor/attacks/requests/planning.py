@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from auditor.attacks import ATTACKS
-from auditor.attacks.encoding import DECODE_ERRORS, FORMATS, thumbnail
+from auditor.attacks.copies.encoding import DECODE_ERRORS, FORMATS, thumbnail
 from auditor.errors import UsageError
 from auditor.interfaces import Attack
 

@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from auditor.attacks.copying import BLOCK_SAMPLES, Block, Layout, sample_generator
-from auditor.attacks.encoding import DECODE_ERRORS, Encoding, rewrite, thumbnail
+from auditor.attacks.copies.copying import BLOCK_SAMPLES, Block, Layout, sample_generator
+from auditor.attacks.copies.encoding import DECODE_ERRORS, Encoding, rewrite, thumbnail
 from auditor.interfaces import Attack, AttackMaterial, Progress, Selection, Victim
 
 ALONE_BELOW = 1500

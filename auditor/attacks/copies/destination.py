@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from auditor.attacks.parquet_columns import SUFFIXES
+from auditor.attacks.copies.parquet_columns import SUFFIXES
 from auditor.errors import UsageError
 from auditor.interfaces import PoisonPlan
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.attacks.copying import LABEL_COLUMNS, sample_generator
+from auditor.attacks.copies.copying import LABEL_COLUMNS, sample_generator
 from auditor.errors import UsageError
 
 METADATA = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})

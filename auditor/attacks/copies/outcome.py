@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from auditor import __version__
-from auditor.attacks.copying import Layout, Placed
-from auditor.attacks.planning import recipe_params
-from auditor.attacks.rewriting import Job
+from auditor.attacks.copies.copying import Layout, Placed
+from auditor.attacks.copies.rewriting import Job
+from auditor.attacks.requests.planning import recipe_params
 from auditor.interfaces import PoisonPlan, Selection
 
 TRUTH_SCHEMA = {

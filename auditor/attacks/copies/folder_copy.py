@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from auditor.attacks.copying import (
+from auditor.attacks.copies.copying import (
     BLOCK_BYTES,
     BLOCK_SAMPLES,
     SOURCE_COLUMNS,
@@ -31,7 +31,7 @@ from auditor.attacks.copying import (
     sample_generator,
     save_file,
 )
-from auditor.attacks.metadata_copy import (
+from auditor.attacks.copies.metadata_copy import (
     METADATA,
     Table,
     from_table,

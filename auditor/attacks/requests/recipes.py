@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.attacks.planning import closest, find_attack, listed, typed_params
+from auditor.attacks.requests.planning import closest, find_attack, listed, typed_params
 from auditor.errors import UsageError
 
 NAMES = ("base", "note", "attack", "rate", "seed", "target", "source_class", "params")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.attacks.choosing import target_class
-from auditor.attacks.triggers import CANONICAL_SIDE, resized
+from auditor.attacks.crafting.choosing import target_class
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE, resized
 from auditor.errors import UsageError
 from auditor.interfaces import AttackRequest
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.attacks.triggers import CANONICAL_SIDE, to_uint8
+from auditor.attacks.crafting.triggers import CANONICAL_SIDE, to_uint8
 from auditor.interfaces import AttackRequest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.attacks.copying import (
+from auditor.attacks.copies.copying import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     SOURCE_COLUMNS,
@@ -24,7 +24,7 @@ from auditor.attacks.copying import (
     encode_labels,
     files_below,
 )
-from auditor.attacks.parquet_columns import (
+from auditor.attacks.copies.parquet_columns import (
     SUFFIXES,
     class_names_of,
     find_column,
