@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,8 +30,12 @@ from auditor.interfaces import (
 )
 from auditor.records import SCOPE_KEYS, DetectorRun, RunStatus, Scope
 from auditor.tables import check_evidence
+from auditor.threads import Proceed, side_by_side
 
 Made = TypeVar("Made")
+
+TOGETHER = 4
+"""Detectors at a time, at most: each may hold a few hundred megabytes."""
 
 DUPLICATE_COLUMNS = ("duplicates_of", "near_duplicates_of")
 
@@ -96,21 +102,74 @@ class Bench:
     seed: int
 
 
-def run_detector(detector: Detector, bench: Bench, into: Measurements, progress: Progress) -> None:
-    """Measure with one detector, or take what an earlier scan of the same dataset kept."""
+def run_detectors(
+    detectors: Sequence[Detector],
+    bench: Bench,
+    into: Measurements,
+    n_cores: int,
+    progress: Progress,
+) -> None:
+    """Measure with every detector, some at a time, each on a share of the cores.
 
-    def measure() -> Evidence:
-        material = material_of(detector, bench, into, detector.id, progress)
-        memo = bench.folder / "evidence" / f"{detector.id}-{_memo_key(detector, bench, material)}"
+    Args:
+        detectors: none needs what another measures.
+        bench: what they look at; what an earlier scan of the same dataset kept is taken from there.
+        into: gets what they measured, in their order, whichever was done first.
+        n_cores: that may be busy.
+        progress: called with (done, total), by one thread at a time.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        def run() -> Evidence:
-            evidence = detector.run(material)
-            check_evidence(detector.id, evidence)
-            return evidence
+    tally = _Tally(len(detectors), progress)
+    took = [0.0] * len(detectors)
 
-        return remembered(memo, run)
+    def run(at: int, proceed: Proceed) -> Evidence:
+        def heard(done: int, total: int) -> None:
+            proceed()
+            tally.hear(at, done, total)
 
-    attempt(detector.id, detector.version, detector.params, into, measure)
+        started = time.perf_counter()
+        try:
+            return _measured(detectors[at], bench, into.samples, heard)
+        finally:
+            took[at] = time.perf_counter() - started
+            tally.hear(at, 1, 1)
+
+    together = min(n_cores, TOGETHER)
+    jobs = [partial(run, at) for at in range(len(detectors))]
+    with threadpool_limits(limits=max(1, n_cores // together)):
+        ended = side_by_side(jobs, together, all_or_none=False)
+    for one, seconds, future in zip(detectors, took, ended, strict=True):
+        attempt(one.id, one.version, one.params, into, future.result, seconds)
+
+
+def _measured(
+    detector: Detector, bench: Bench, samples: pl.DataFrame, progress: Progress
+) -> Evidence:
+    material = material_of(detector, bench, samples, detector.id, progress)
+    memo = bench.folder / "evidence" / f"{detector.id}-{_memo_key(detector, bench, material)}"
+
+    def run() -> Evidence:
+        evidence = detector.run(material)
+        check_evidence(detector.id, evidence)
+        return evidence
+
+    return remembered(memo, run)
+
+
+class _Tally:
+    """One progress out of that of several jobs, in percent of a job."""
+
+    def __init__(self, n_jobs: int, progress: Progress) -> None:
+        self._percent = [0] * n_jobs
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def hear(self, job: int, done: int, total: int) -> None:
+        """A job has done so much of what it has to do."""
+        with self._lock:
+            self._percent[job] = max(self._percent[job], 100 * done // max(total, 1))
+            self._progress(sum(self._percent), 100 * len(self._percent))
 
 
 def attempt(
@@ -119,8 +178,12 @@ def attempt(
     params: Mapping[str, object],
     into: Measurements,
     measure: Callable[[], Evidence],
+    spent: float = 0.0,
 ) -> None:
-    """The one place where any error is caught: a broken detector must not cost the others."""
+    """The one place where any error is caught: a broken detector must not cost the others.
+
+    ``spent`` seconds were spent on it before.
+    """
     status: RunStatus = "ok"
     reason: str | None = None
     started = time.perf_counter()
@@ -132,7 +195,7 @@ def attempt(
         status, reason = "inapplicable", str(error)
     except (Exception, PanicException) as error:  # noqa: BLE001 - recorded, and no plain pass
         status, reason = "failed", f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() - started
+    seconds = spent + time.perf_counter() - started
     into.runs.append(DetectorRun(identifier, version, status, seconds, params, reason))
 
 
@@ -155,14 +218,14 @@ def _unheard(done: int, total: int) -> None:
 
 
 def material_of(
-    detector: Detector, bench: Bench, into: Measurements, use: str, progress: Progress = _unheard
+    detector: Detector, bench: Bench, samples: pl.DataFrame, use: str, progress: Progress = _unheard
 ) -> Material:
     """What a detector may look at; ``use`` gives the generator its own stream.
 
     Raises:
         InapplicableError: what the detector needs is not there.
     """
-    scanned = into.samples.filter(pl.col("status") == "scanned")
+    scanned = samples.filter(pl.col("status") == "scanned")
     labels = scanned["label"].fill_null(-1).to_numpy()
     rows = scanned["row"].to_numpy()
     if not len(rows):
@@ -177,7 +240,7 @@ def material_of(
         labels=labels,
         n_classes=len(bench.ledger.class_names),
         views=bench.views,
-        duplicate_of=first_copies(into.samples),
+        duplicate_of=first_copies(samples),
         generator=_generator(bench.seed, use),
         progress=progress,
     )

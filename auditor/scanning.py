@@ -38,7 +38,7 @@ from auditor.measure import (
     attempt_to_make,
     first_copies,
     run_checks,
-    run_detector,
+    run_detectors,
     run_file_checks,
 )
 from auditor.provenance import CHECKS, FILE_CHECKS
@@ -226,9 +226,8 @@ def _victim(kit: Kit, ledger: Ledger, taken: Measurements, home: Path) -> tuple[
 def _detect(kit: Kit, bench: Bench, taken: Measurements) -> None:
     """Run the detectors of the profile."""
     detectors = (*DETECTORS, *THOROUGH) if kit.settings.profile == "thorough" else DETECTORS
-    for detector in detectors:
-        with kit.watch.stage(detector.title, detector.id) as progress:
-            run_detector(detector, bench, taken, progress)
+    with kit.watch.stage("Looking for triggers and wrong labels", "detect") as progress:
+        run_detectors(detectors, bench, taken, kit.settings.n_workers, progress)
 
 
 def _gather(kit: Kit, bench: Bench, taken: Measurements) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from auditor.errors import UsageError
 from auditor.ingest import Ledger
 from auditor.interfaces import Detector, Evidence, InapplicableError, Material
-from auditor.measure import Bench, Measurements, run_detector
+from auditor.measure import Bench, Measurements, run_detectors
 from auditor.tables import MEASURES, SAMPLES
 
 
@@ -33,7 +37,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def run(detector: Detector, bench: Bench, into: Measurements | None = None) -> Measurements:
     into = into or Measurements(bench.ledger.samples)
-    run_detector(detector, bench, into, lambda done, total: None)
+    run_detectors([detector], bench, into, 1, lambda done, total: None)
     return into
 
 
@@ -131,6 +135,76 @@ def test_a_detector_that_breaks_is_recorded_and_costs_only_itself(
     assert [record.status for record in into.runs] == ["failed", "ok"]
     assert into.runs[0].reason
     assert "toy_score" in into.samples.columns
+
+
+def named(name: str, function: object) -> Detector:
+    return replace(detector(function), id=name)
+
+
+def test_detectors_run_side_by_side_and_are_kept_in_their_order(bench: Bench) -> None:
+    met = threading.Barrier(2, timeout=60)
+    second_done = threading.Event()
+
+    def slow(material: Material) -> Evidence:
+        met.wait()  # passes only if the other is there too
+        assert second_done.wait(60)
+        return {"dataset": pl.DataFrame({"slow_x": [1]})}
+
+    def quick(material: Material) -> Evidence:
+        met.wait()
+        second_done.set()
+        return {"dataset": pl.DataFrame({"quick_x": [2]})}
+
+    into = Measurements(bench.ledger.samples)
+    seen: list[tuple[int, int]] = []
+    both = [named("slow", slow), named("quick", quick)]
+    run_detectors(both, bench, into, 2, lambda *shown: seen.append(shown))
+    assert [record.id for record in into.runs] == ["slow", "quick"]
+    assert [record.status for record in into.runs] == ["ok", "ok"]
+    assert into.evidence["dataset"].rows() == [(1, 2)]
+    assert seen == [(100, 200), (200, 200)]
+
+
+def test_one_that_breaks_beside_another_costs_only_itself(bench: Bench) -> None:
+    into = Measurements(bench.ledger.samples)
+    both = [named("bad", broken), detector(scores)]
+    run_detectors(both, bench, into, 2, lambda done, total: None)
+    assert [record.status for record in into.runs] == ["failed", "ok"]
+    assert into.runs[0].reason == "ZeroDivisionError: by design"
+    assert "toy_score" in into.samples.columns
+
+
+def test_a_wrong_use_is_told_at_once(bench: Bench) -> None:
+    def refuse(material: Material) -> Evidence:
+        raise UsageError("--model: no such file")
+
+    with pytest.raises(UsageError, match="no such file"):
+        run(detector(refuse), bench)
+
+
+def test_each_says_how_long_it_took_itself(bench: Bench) -> None:
+    def sleep(material: Material) -> Evidence:
+        time.sleep(0.3)
+        return {}
+
+    into = Measurements(bench.ledger.samples)
+    run_detectors([named("a", sleep), named("b", broken)], bench, into, 2, lambda *_: None)
+    slow, fast = into.runs
+    assert 0.3 <= slow.seconds < 30
+    assert fast.seconds < 0.3
+
+
+def test_progress_is_of_all_together(bench: Bench) -> None:
+    def halfway(material: Material) -> Evidence:
+        material.progress(1, 2)
+        material.progress(0, 0)
+        return {}
+
+    seen: list[tuple[int, int]] = []
+    three = [named(name, halfway) for name in "abc"]
+    run_detectors(three, bench, Measurements(bench.ledger.samples), 1, lambda *s: seen.append(s))
+    assert [done for done, _ in seen] == [50, 50, 100, 150, 150, 200, 250, 250, 300]
+    assert {total for _, total in seen} == {300}
 
 
 def test_inapplicable_says_why(bench: Bench) -> None:

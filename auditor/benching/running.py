@@ -24,6 +24,7 @@ from auditor.benching.cutting import Cut, cut
 from auditor.benching.scoring import Ranking, Score, Tally, score
 from auditor.benching.success import Success, measure_success, scan_answers, victim_answers
 from auditor.config import Config
+from auditor.detectors import DETECTORS, THOROUGH
 from auditor.errors import NothingToScanError, UsageError
 from auditor.features.store import write_atomically
 from auditor.interfaces import PoisonPlan
@@ -41,6 +42,9 @@ five minutes as measured. One process writes 10,000 small images in three second
 
 ANY_ATTACK = "badnets"
 """At rate 0 every attack writes the same copy; clean runs use this one's."""
+
+IDS = frozenset(detector.id for detector in (*DETECTORS, *THOROUGH))
+"""Detectors whose seconds are told: they run side by side, as one stage of a scan."""
 
 PACKAGES = ("numpy", "polars", "pyarrow", "torch", "scikit-learn", "scipy", "pillow")
 
@@ -152,6 +156,9 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
             "success": round(clock["judged"] - clock["scanned"], 2),
             "total": round(clock["judged"] - clock["started"], 2),
             **{f"scan_{stage}": spent for stage, spent in report.timings.items()},
+            **{
+                f"scan_{run.id}": round(run.seconds, 3) for run in report.detectors if run.id in IDS
+            },
         },
         machine={
             **machine(),

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from auditor.features.folds import N_FOLDS
 from auditor.interfaces import Progress
+from auditor.threads import Proceed, StoppedError, side_by_side
 
 Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 
-HEARTBEAT = 0.5
-"""Seconds between the main thread's looks at its signals: Ctrl-C may reach another thread first."""
-
-
-class _StoppedError(Exception):
-    """The other fold failed, or the user wants to stop."""
-
-
-def side_by_side(
+def for_each_fold(
     work: Callable[[int, Advance], Result], device: str, total: int, progress: Progress
 ) -> list[Result]:
     """Run ``work(fold, advance)`` for every fold; together where there are cores for it.
@@ -44,40 +37,30 @@ def side_by_side(
         What ``work`` gave, in the order of the folds.
     """
     n_threads = torch.get_num_threads()
-    together = device == "cpu" and n_threads >= N_FOLDS
     done = 0
-    lock, stop = threading.Lock(), threading.Event()
+    lock = threading.Lock()
 
-    def advance(n_images: int) -> None:
-        nonlocal done
-        with lock:
-            if stop.is_set():
-                raise _StoppedError
-            done += n_images
-            progress(done, total)
+    def run(fold: int, proceed: Proceed) -> Result:
+        def advance(n_images: int) -> None:
+            nonlocal done
+            with lock:
+                proceed()
+                done += n_images
+                progress(done, total)
 
-    if not together:
-        return [work(fold, advance) for fold in range(N_FOLDS)]
+        return work(fold, advance)
+
+    if device != "cpu" or n_threads < N_FOLDS:
+        return [run(fold, lambda: None) for fold in range(N_FOLDS)]
+    jobs = [partial(run, fold) for fold in range(N_FOLDS)]
     try:
-        with ThreadPoolExecutor(N_FOLDS, initializer=_limited, initargs=(n_threads,)) as pool:
-            futures = [pool.submit(work, fold, advance) for fold in range(N_FOLDS)]
-            try:
-                pending = {*futures}
-                while pending:
-                    done_now, pending = wait(pending, HEARTBEAT, return_when=FIRST_EXCEPTION)
-                    if any(future.exception() for future in done_now):
-                        break
-            finally:
-                stop.set()
+        # Each thread has a number of its own, but for MKL's, which is global.
+        limit = partial(torch.set_num_threads, max(1, n_threads // N_FOLDS))
+        futures = side_by_side(jobs, N_FOLDS, all_or_none=True, prepare=limit)
     finally:
         torch.set_num_threads(n_threads)
-    failures = [future.exception() for future in futures]
+    failures = [future.exception() for future in futures if not future.cancelled()]
     for failure in failures:
-        if failure is not None and not isinstance(failure, _StoppedError):
+        if failure is not None and not isinstance(failure, StoppedError):
             raise failure
     return [future.result() for future in futures]
-
-
-def _limited(n_threads: int) -> None:
-    """Share the cores: the number is the calling thread's own, but for MKL's, which is global."""
-    torch.set_num_threads(max(1, n_threads // N_FOLDS))

@@ -110,7 +110,7 @@ def train_reference(
         UsageError: the device is unknown or absent.
     """
     from auditor.features.network import choose_hardware
-    from auditor.features.parallel import side_by_side
+    from auditor.features.parallel import for_each_fold
 
     _require_enough(labels)
     keys = content_keys(pixels, seed)
@@ -128,7 +128,7 @@ def train_reference(
         network = _trained(job, fold, out, key, advance)
         return network, _judge(job, fold, network, views, advance)
 
-    judgements = side_by_side(judged, job.hardware.device, total, progress)
+    judgements = for_each_fold(judged, job.hardware.device, total, progress)
     networks, correct = zip(*judgements, strict=True)
     for name, view in views.items():
         view.flush()

@@ -113,7 +113,7 @@ def plant_and_look(bench: Bench, taken: Measurements, rules: Sequence[Rule]) -> 
 
 
 def _looked(bench: Bench, taken: Measurements, rules: Sequence[Rule]) -> Evidence:
-    material = part_of(material_of(SHORTCUT, bench, taken, "planting"))
+    material = part_of(material_of(SHORTCUT, bench, taken.samples, "planting"))
     planted = tuple(plan(material))
     found = found_of(material, planted, taken.samples, rules, bench.ledger.class_names)
     figures: dict[str, float | int | None] = {

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import hits
 from material import material as bare
+from polars.testing import assert_frame_equal
 
 from auditor.detectors.probing.candidates import self_train, settle, top
 from auditor.detectors.probing.group import Group
@@ -115,7 +116,8 @@ def test_unlabelled_samples_are_null_and_change_nothing() -> None:
     known = SHORTCUT.run(material(images, labels))
     more = np.concatenate([images, natural(50, 8)[0]])
     partly = SHORTCUT.run(material(more, np.append(labels, np.full(50, -1))))
-    assert partly["class"].equals(known["class"])
+    # Of more rows the last digits of a product's sums are others.
+    assert_frame_equal(partly["class"], known["class"], rel_tol=1e-5)
     assert partly["sample"].tail(50)["shortcut_score"].null_count() == 50
     assert partly["sample"].tail(50)["shortcut_member"].null_count() == 50
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from auditor.features.parallel import side_by_side
+from auditor.features.parallel import for_each_fold
 from auditor.features.reference import OUTPUTS, train_reference
 
 PATIENCE = 60
@@ -31,7 +31,7 @@ def test_folds_run_together_on_a_share_of_the_cores():
         advance(10)
         return fold, torch.get_num_threads()
 
-    done = side_by_side(work, "cpu", 20, lambda *shown: seen.append(shown))
+    done = for_each_fold(work, "cpu", 20, lambda *shown: seen.append(shown))
     assert done == [(0, 1), (1, 1)]
     assert seen == [(10, 20), (20, 20)]
     assert torch.get_num_threads() == 2
@@ -47,7 +47,7 @@ def test_a_failure_stops_the_other_fold_and_is_told():
             advance(1)
 
     with pytest.raises(OSError, match="disk full"):
-        side_by_side(work, "cpu", 1, lambda done, total: None)
+        for_each_fold(work, "cpu", 1, lambda done, total: None)
     assert torch.get_num_threads() == 2
 
 
@@ -66,7 +66,7 @@ def test_a_signal_stops_both_folds_though_the_main_thread_only_waits():
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            side_by_side(work, "cpu", 1, lambda done, total: None)
+            for_each_fold(work, "cpu", 1, lambda done, total: None)
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before)
@@ -78,11 +78,11 @@ def test_one_core_and_a_gpu_take_a_fold_at_a_time(device):
     if device == "cpu":
         torch.set_num_threads(1)
     here = threading.get_ident()
-    ran = side_by_side(lambda fold, _: (fold, threading.get_ident()), device, 1, lambda *_: None)
+    ran = for_each_fold(lambda fold, _: (fold, threading.get_ident()), device, 1, lambda *_: None)
     assert ran == [(0, here), (1, here)]
 
 
-def test_side_by_side_or_in_turn_the_networks_are_the_same(tmp_path):
+def test_for_each_fold_or_in_turn_the_networks_are_the_same(tmp_path):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 120)
     pixels = (

@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import ssyrk, strmm
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 BLOCK = 2048
 """Rows in one float32 block: 25 MB at 3,072 pixels, large enough for full BLAS speed."""
+
+STRIPE = 384
+"""Columns of a triangular product that are made at once: of 3,072 columns 56 % of the full product.
+BLAS has triangular products, but SciPy's hold Python's lock, so that other detectors would wait."""
 
 MIN_SLACK = 1e-3
 """Least 1 − h: below it float32 leverage is rounding noise (measured relative error ≈ 1e-5)."""
@@ -47,7 +50,7 @@ class Ridge:
     Attributes:
         pool: (D, d) float32 averaging matrix S of the view, or None for the pixels themselves.
         factor: (d, d) float64 L⁻¹, lower triangular.
-        factor32: the same in float32, column-major, for the products over all rows.
+        factor32: the same in float32, for the products over all rows.
         n: rows that were fitted.
     """
 
@@ -59,8 +62,9 @@ class Ridge:
     def whiten(self, centred: np.ndarray) -> np.ndarray:
         """Z = X·S·L⁻ᵀ of centred rows (B, D) float32: (B, d) float32, row-major."""
         rows = centred if self.pool is None else centred @ self.pool
-        # The transposes are views: strmm reads and writes column-major, half a full product.
-        whitened: np.ndarray = strmm(1.0, self.factor32, rows.T, lower=1).T
+        whitened = np.empty((len(rows), len(self.factor32)), np.float32)
+        for columns, upto in _stripes(len(self.factor32)):
+            np.matmul(rows[:, upto], self.factor32[columns, upto].T, out=whitened[:, columns])
         return whitened
 
     def leverage(self, whitened: np.ndarray) -> np.ndarray:
@@ -74,6 +78,13 @@ class Ridge:
         inner = self.factor.T @ (self.factor @ inner)
         outer: np.ndarray = inner if self.pool is None else self.pool @ inner
         return outer
+
+
+def _stripes(n: int) -> Iterator[tuple[slice, slice]]:
+    """The rows of a lower triangle (n, n) by stripes: the stripe, and its columns from 0 on."""
+    for start in range(0, n, STRIPE):
+        stop = min(start + STRIPE, n)
+        yield slice(start, stop), slice(0, stop)
 
 
 def blocks(
@@ -98,10 +109,10 @@ def moments(images: np.ndarray, index: np.ndarray) -> Moments:
     for start in range(0, len(index), BLOCK):
         total += images[index[start : start + BLOCK]].sum(axis=0, dtype=exact)
     mean = total / len(index)
-    lower = np.zeros((images.shape[1], images.shape[1]), order="F")
+    lower = np.zeros((images.shape[1], images.shape[1]))
     for _, rows in blocks(images, index, mean):
-        # ssyrk computes one triangle only: half the work of a general product.
-        lower += ssyrk(1.0, rows.T, lower=1)
+        for columns, upto in _stripes(len(lower)):
+            lower[columns, upto] += rows[:, columns].T @ rows[:, upto]
     lower = np.tril(lower)
     gram = lower + np.tril(lower, -1).T
     return Moments(len(index), mean, gram)
@@ -123,7 +134,7 @@ def factorise(data: Moments, pool: np.ndarray | None, strength: float) -> Ridge 
     if failed:
         return None
     factor, _ = dtrtri(lower, lower=1)
-    return Ridge(pool, factor, np.asfortranarray(factor, dtype=np.float32), data.n)
+    return Ridge(pool, factor, np.ascontiguousarray(factor, dtype=np.float32), data.n)
 
 
 def pooling(side: int, channels: int, width: int) -> np.ndarray:
