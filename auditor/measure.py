@@ -158,7 +158,7 @@ def _measured(
 
 
 class _Tally:
-    """One progress out of that of several jobs, in percent of a job."""
+    """One progress, in percent, out of that of several jobs."""
 
     def __init__(self, n_jobs: int, progress: Progress) -> None:
         self._percent = [0] * n_jobs
@@ -169,7 +169,7 @@ class _Tally:
         """A job has done so much of what it has to do."""
         with self._lock:
             self._percent[job] = max(self._percent[job], 100 * done // max(total, 1))
-            self._progress(sum(self._percent), 100 * len(self._percent))
+            self._progress(sum(self._percent) // len(self._percent), 100)
 
 
 def attempt(

@@ -162,7 +162,7 @@ def test_detectors_run_side_by_side_and_are_kept_in_their_order(bench: Bench) ->
     assert [record.id for record in into.runs] == ["slow", "quick"]
     assert [record.status for record in into.runs] == ["ok", "ok"]
     assert into.evidence["dataset"].rows() == [(1, 2)]
-    assert seen == [(100, 200), (200, 200)]
+    assert seen == [(50, 100), (100, 100)]
 
 
 def test_one_that_breaks_beside_another_costs_only_itself(bench: Bench) -> None:
@@ -203,8 +203,8 @@ def test_progress_is_of_all_together(bench: Bench) -> None:
     seen: list[tuple[int, int]] = []
     three = [named(name, halfway) for name in "abc"]
     run_detectors(three, bench, Measurements(bench.ledger.samples), 1, lambda *s: seen.append(s))
-    assert [done for done, _ in seen] == [50, 50, 100, 150, 150, 200, 250, 250, 300]
-    assert {total for _, total in seen} == {300}
+    assert [done for done, _ in seen] == [16, 16, 33, 50, 50, 66, 83, 83, 100]
+    assert {total for _, total in seen} == {100}
 
 
 def test_inapplicable_says_why(bench: Bench) -> None:
