@@ -34,11 +34,7 @@ def blind_spots(
         spots.append(
             f"{covered.refused:,} samples or files were refused: nothing is known of their content."
         )
-    spots.extend(
-        f"{run.id} {'failed' if run.status == 'failed' else 'did not run'}: {run.reason}"
-        for run in runs
-        if run.status != "ok"
-    )
+    spots.extend(_absent_spots(runs))
     spots.extend(_size_spots(evidence))
     spots.extend(_content_spots(evidence, runs))
     spots.extend(_planted_spots(evidence))
@@ -59,6 +55,23 @@ def blind_spots(
         "clean-label poison made with a surrogate network, are not reliably found by this version."
     )
     return tuple(spots)
+
+
+def _absent_spots(runs: Sequence[DetectorRun]) -> list[str]:
+    """What failed, one by one; what did not run, together where one thing was missing for all."""
+    spots = [f"{run.id} failed: {run.reason}" for run in runs if run.status == "failed"]
+    why: dict[str, list[str]] = {}
+    for run in runs:
+        if run.status not in ("ok", "failed"):
+            reason = run.reason or "no reason was given"
+            needs, _, missing = reason.partition(": ")
+            why.setdefault(
+                missing if needs.startswith("needs ") and missing else reason, []
+            ).append(run.id)
+    for reason, ids in why.items():
+        listed = ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"
+        spots.append(f"{listed} did not run: {reason}")
+    return spots
 
 
 def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:

@@ -47,7 +47,9 @@ def ask_networks(bench: Bench, taken: Measurements, folder: Path, device: str) -
     """
     groups = carriers(taken)
     if not groups:
-        raise InapplicableError("no group of samples could pass a gate")
+        raise InapplicableError(
+            "no group of samples came near an alarm, so there was none to ask a network about"
+        )
     if not _kept(folder, bench):
         raise InapplicableError("this scan's reference kept no network that could be asked")
     return remembered(_memo(bench, groups), lambda: _asked(bench, taken, folder, device, groups))

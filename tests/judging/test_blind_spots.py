@@ -77,3 +77,20 @@ def test_it_says_nothing_of_what_was_not_planted() -> None:
     bare = dict.fromkeys(PLANTED) | {"planted_n": 500, "planted_count": 30}
     evidence: dict[Scope, pl.DataFrame] = {"dataset": pl.DataFrame([bare])}
     assert "As a check" not in " ".join(blind_spots(SAMPLES, evidence, SEEN, (), None))
+
+
+def test_what_one_missing_thing_kept_from_running_is_told_once() -> None:
+    """The fast profile leaves out seven detectors, all for want of a network."""
+    runs = [
+        DetectorRun("loss", "1", "inapplicable", 0.0, {}, "needs fold: no network"),
+        DetectorRun("a", "1", "failed", 0.0, {}, "OSError: needs fold: no network"),
+        DetectorRun("spectral", "1", "inapplicable", 0.0, {}, "needs fold, logits: no network"),
+        DetectorRun("edges", "1", "ok", 0.0, {}, None),
+        DetectorRun("moving", "1", "inapplicable", 0.0, {}, "needs labels of two classes"),
+        DetectorRun("impostor", "1", "inapplicable", 0.0, {}, "needs logits: no network"),
+    ]
+    assert blind_spots(SAMPLES, {}, SEEN, runs, None)[:3] == (
+        "a failed: OSError: needs fold: no network",
+        "loss, spectral and impostor did not run: no network",
+        "moving did not run: needs labels of two classes",
+    )
