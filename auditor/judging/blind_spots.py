@@ -86,10 +86,8 @@ def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:
     ]
     if isinstance(smallest, int) and smallest < 5 * MIN_TRIGGERED:
         n = classes.filter(pl.col("balance_n") < 5 * MIN_TRIGGERED).height
-        spots.append(
-            f"{n} {'class has' if n == 1 else 'classes have'} fewer than {5 * MIN_TRIGGERED} samples: "
-            "too few to judge well."
-        )
+        have = "class has" if n == 1 else "classes have"
+        spots.append(f"{n} {have} fewer than {5 * MIN_TRIGGERED} samples: too few to judge well.")
     return spots
 
 
