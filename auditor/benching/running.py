@@ -43,7 +43,7 @@ five minutes as measured. One process writes 10,000 small images in three second
 ANY_ATTACK = "badnets"
 """At rate 0 every attack writes the same copy; clean runs use this one's."""
 
-IDS = frozenset(detector.id for detector in (*DETECTORS, *THOROUGH))
+DETECTOR_IDS = frozenset(detector.id for detector in (*DETECTORS, *THOROUGH))
 """Detectors whose seconds are told: they run side by side, as one stage of a scan."""
 
 PACKAGES = ("numpy", "polars", "pyarrow", "torch", "scikit-learn", "scipy", "pillow")
@@ -157,7 +157,9 @@ def _run(case: Case, place: Place, work: Path) -> Outcome:
             "total": round(clock["judged"] - clock["started"], 2),
             **{f"scan_{stage}": spent for stage, spent in report.timings.items()},
             **{
-                f"scan_{run.id}": round(run.seconds, 3) for run in report.detectors if run.id in IDS
+                f"scan_{run.id}": round(run.seconds, 3)
+                for run in report.detectors
+                if run.id in DETECTOR_IDS
             },
         },
         machine={

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -86,11 +85,8 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
         warnings.simplefilter("ignore")
         from umap import UMAP, layouts, umap_
 
-    _keep_compiled(
-        umap_.smooth_knn_dist,
-        umap_.compute_membership_strengths,
-        getattr(layouts, "_nb_optimize_layout_euclidean_single_epoch", None),
-    )
+    _keep_compiled(umap_, "smooth_knn_dist", "compute_membership_strengths")
+    _keep_compiled(layouts, "_nb_optimize_layout_euclidean_single_epoch")
     neighbours = min(_NEIGHBOURS, len(points) - 1)
     start = points[:, :2] / max(float(np.abs(points[:, :2]).max()), 1e-12) * 10
     with threadpool_limits(limits=1), warnings.catch_warnings():
@@ -111,13 +107,13 @@ def _layout(points: np.ndarray, seed: int) -> np.ndarray:
         return np.asarray(model.fit_transform(points), np.float32)
 
 
-def _keep_compiled(*functions: Any) -> None:
+def _keep_compiled(module: object, *names: str) -> None:
     """Have numba keep the machine code of umap's functions, in its own folder or the user's.
 
     Compiling them takes 8 of the 10 processor seconds of a map, in every process anew.
     """
-    for function in functions:
-        # Another version of umap may compile them otherwise: then they are compiled each time, as
-        # they are where no folder can be written (RuntimeError).
+    for name in names:
+        # Another version of umap may not have them, or compile them otherwise (AttributeError);
+        # then they are compiled each time, as where no folder can be written (RuntimeError).
         with contextlib.suppress(AttributeError, RuntimeError):
-            function.enable_caching()
+            getattr(module, name).enable_caching()

@@ -63,15 +63,17 @@ def _absent_spots(runs: Sequence[DetectorRun]) -> list[str]:
     why: dict[str, list[str]] = {}
     for run in runs:
         if run.status not in ("ok", "failed"):
-            reason = run.reason or "no reason was given"
-            needs, _, missing = reason.partition(": ")
-            why.setdefault(
-                missing if needs.startswith("needs ") and missing else reason, []
-            ).append(run.id)
+            why.setdefault(_missing(run.reason or "no reason was given"), []).append(run.id)
     for reason, ids in why.items():
         listed = ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"
         spots.append(f"{listed} did not run: {reason}")
     return spots
+
+
+def _missing(reason: str) -> str:
+    """Why views are absent, without which views a detector needs."""
+    needs, _, absent = reason.partition(": ")
+    return absent if needs.startswith("needs ") and absent else reason
 
 
 def _size_spots(evidence: Mapping[Scope, pl.DataFrame]) -> list[str]:

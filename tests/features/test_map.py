@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,8 @@ def test_machine_code_is_kept_where_a_folder_can_be_written_and_else_made_anew()
         def enable_caching(self) -> None:
             raise RuntimeError("cannot cache function: no locator available")
 
-    _keep_compiled(Nowhere(), None, Compiled())
+    module = SimpleNamespace(nowhere=Nowhere(), plain=len, compiled=Compiled())
+    _keep_compiled(module, "nowhere", "plain", "of another version", "compiled")
     assert asked == ["kept"]
 
 
