@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,19 @@ from auditor.interfaces import Attack, AttackMaterial, AttackRequest, Selection
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 BATCH = 32
-RATE = 2e-3
-"""Adam's learning rate: an assumption, one order below the usual for images; not tuned."""
+RATE = 2e-2
+"""Adam's learning rate. Against two surrogates of 10,000 CIFAR-10 images (harm of the wrong labels
+alone 2.3 and 2.8) a hundred rounds at 2e-3 to 1e-2 came to 2.4 to 3.4; sixty at 2e-2 to 7 to 10,
+from two random beginnings of three."""
+
+STARTS = 4
+"""Random beginnings that are tried: one in three stays near a constant shift, of no harm."""
+
+TRIAL = 0.25
+"""Share of the rounds that each of them gets before the most harmful is chosen."""
 
 
 def build_generator(seed: int) -> nn.Module:
@@ -41,21 +51,63 @@ def build_generator(seed: int) -> nn.Module:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Pupil:
+    """A generator in training, and what it learns from."""
+
+    generator: nn.Module
+    optimiser: Optimizer
+    harm: Harm
+    images: Tensor
+    labels: Tensor
+    epsilon: float
+
+    def harm_of(self, rng: np.random.Generator) -> Tensor:
+        """The harm of poisons made from a random batch, a scalar."""
+        import torch
+
+        size = min(BATCH, len(self.images))
+        some = torch.from_numpy(rng.integers(len(self.images), size=size))
+        poisons = generate(self.generator, self.images[some], self.epsilon)
+        return self.harm(poisons, self.labels[some])
+
+    def learn(self, rounds: int, rng: np.random.Generator) -> None:
+        """Raise the harm by so many batches."""
+        import torch
+
+        for _ in range(rounds):
+            self.optimiser.zero_grad()
+            torch.autograd.backward(-self.harm_of(rng))
+            self.optimiser.step()
+
+    def reached(self, rng: np.random.Generator) -> float:
+        """The mean harm of four batches; NaN, of a generator that broke, counts as none."""
+        found = float(np.mean([float(self.harm_of(rng).detach()) for _ in range(4)]))
+        return found if np.isfinite(found) else -np.inf
+
+
 def train_generator(
     harm: Harm, images: Tensor, labels: Tensor, params: dict[str, float], rng: np.random.Generator
 ) -> nn.Module:
-    """Let the generator's output raise the harm, ``rounds`` batches long."""
+    """Let the generator's output raise the harm, ``rounds`` batches long.
+
+    `STARTS` random beginnings share the first of them (`TRIAL`); the most harmful goes on.
+    """
     import torch
 
-    generator = build_generator(int(rng.integers(2**31)))
-    optimiser = torch.optim.Adam(generator.parameters(), lr=RATE)
-    for _ in range(int(params["rounds"])):
-        some = torch.from_numpy(rng.integers(len(images), size=min(BATCH, len(images))))
-        poisons = generate(generator, images[some], params["epsilon"])
-        optimiser.zero_grad()
-        torch.autograd.backward(-harm(poisons, labels[some]))
-        optimiser.step()
-    return generator.eval()
+    rounds = int(params["rounds"])
+    trial = max(1, round(TRIAL * rounds))
+
+    def begin() -> Pupil:
+        generator = build_generator(int(rng.integers(2**31)))
+        optimiser = torch.optim.Adam(generator.parameters(), lr=RATE)
+        pupil = Pupil(generator, optimiser, harm, images, labels, params["epsilon"])
+        pupil.learn(trial, rng)
+        return pupil
+
+    best = max((begin() for _ in range(STARTS)), key=lambda pupil: pupil.reached(rng))
+    best.learn(rounds - trial, rng)
+    return best.generator.eval()
 
 
 def generate(generator: nn.Module, images: Tensor, epsilon: float) -> Tensor:
