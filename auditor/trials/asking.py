@@ -51,7 +51,10 @@ def ask_networks(bench: Bench, taken: Measurements, folder: Path, device: str) -
             "no group of samples came near an alarm, so there was none to ask a network about"
         )
     if not _kept(folder, bench):
-        raise InapplicableError("this scan's reference kept no network that could be asked")
+        untrained = "fold" not in bench.views and bench.absent
+        raise InapplicableError(
+            untrained or "this scan's reference kept no network that could be asked"
+        )
     return remembered(_memo(bench, groups), lambda: _asked(bench, taken, folder, device, groups))
 
 

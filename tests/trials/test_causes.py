@@ -54,7 +54,14 @@ def taken(**more: object) -> Measurements:
 def bench(**views: np.ndarray) -> Any:
     ledger = SimpleNamespace(class_names=("a", "b", "c", "d"))
     made = {"pixels": pixels(), **views}
-    return SimpleNamespace(views=made, ledger=ledger, seed=0, reference="", folder=None)
+    return SimpleNamespace(
+        views=made,
+        ledger=ledger,
+        seed=0,
+        reference="",
+        folder=None,
+        absent="nothing was to be trained",
+    )
 
 
 def finding(**evidence: object) -> Finding:
@@ -90,8 +97,10 @@ def test_without_figures_there_is_no_carrier_and_nothing_to_ask(tmp_path) -> Non
     assert carriers(bare) == []
     with pytest.raises(InapplicableError, match="no group"):
         ask_networks(bench(), bare, tmp_path, "cpu")
-    with pytest.raises(InapplicableError, match="no network"):
+    with pytest.raises(InapplicableError, match="nothing was to be trained"):
         ask_networks(bench(), taken(), tmp_path, "cpu")
+    with pytest.raises(InapplicableError, match="kept no network"):
+        ask_networks(bench(fold=np.zeros(N, np.int8)), taken(), tmp_path, "cpu")
 
 
 def replace_evidence(made: Measurements, evidence: dict[Any, pl.DataFrame]) -> Measurements:
