@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,11 +102,28 @@ def bench(
     _check(cases, attacks, jobs)
     workers = max(1, Config().n_workers // jobs)
     place = Place(source, digest, home, used, workers, device, Path(features) if features else None)
-    outcomes = tuple(_heard(_outcomes(cases, place, jobs), len(cases), hear))
-    shutil.rmtree(home / "work", ignore_errors=True)
+    with _working(home):
+        outcomes = tuple(_heard(_outcomes(cases, place, jobs), len(cases), hear))
     by_slug = {outcome.case.slug: outcome for outcome in outcomes}
     ordered = tuple(by_slug[case.slug] for case in cases)
     return BenchResult(suite, name, ordered, tuple(power_table(ordered)))
+
+
+@contextmanager
+def _working(home: Path) -> Iterator[None]:
+    """Cases work below ``home/work``; the last bench of those that share ``home`` removes it.
+
+    It then holds what killed benches left, and nothing that another one needs.
+    """
+    held = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        yield
+    finally:
+        with suppress(BlockingIOError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(home / "work", ignore_errors=True)
+        os.close(held)
 
 
 def _source(dataset: str | Path | None, home: Path) -> tuple[Path, str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image
 from polars.testing import assert_frame_equal
 from sklearn.neighbors import KNeighborsClassifier
 
+import auditor
 from auditor.benching import harness, running
 from auditor.benching.cases import Case
 from auditor.benching.cutting import cut
@@ -111,6 +114,19 @@ def test_what_breaks_is_named_and_tried_again(
     assert "ZeroDivisionError: no" in outcome.reason
     assert not place.result_file(outcome.case).exists()
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_benches_that_share_a_folder_leave_one_another_their_work(tmp_path: Path) -> None:
+    quick = {"attacks": ["sig"], "rates": [0.5], "size": 200, "profile": "fast", "out": tmp_path}
+    theirs = tmp_path / "work" / "badnets-1"
+    theirs.mkdir(parents=True)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_SH)  # another bench is at work
+    auditor.bench(**quick)  # type: ignore[arg-type]
+    assert theirs.exists()
+    os.close(other)
+    auditor.bench(**quick)  # type: ignore[arg-type]
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(
